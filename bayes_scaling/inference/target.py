@@ -1,0 +1,121 @@
+"""A NumPyro program as a density over R^d: what every engine works on."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpyro import handlers
+from numpyro.distributions import biject_to
+from numpyro.infer.util import potential_energy
+
+Site = tuple[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The unconstrained log density of a NumPyro program.
+
+    Parameters
+    ----------
+    program : callable
+        A NumPyro model of one argument, `data`, hashable by value.
+    sites : tuple of (str, shape)
+        Its latent sites in order, with their unconstrained shapes.
+    """
+
+    program: Callable[[Any], None]
+    sites: tuple[Site, ...]
+
+    @property
+    def size(self) -> int:
+        """The dimension d."""
+        return sum(_size(shape) for _, shape in self.sites)
+
+    def unravel(self, z: Any) -> dict[str, Any]:
+        """Cut a point of R^d into the sites' unconstrained values."""
+        out, at = {}, 0
+        for name, shape in self.sites:
+            out[name] = z[at : at + _size(shape)].reshape(shape)
+            at += _size(shape)
+        return out
+
+    def potential(self, z: Any, data: Any) -> Any:
+        """Return minus the log density of z, Jacobian included."""
+        return potential_energy(self.program, (data,), {}, self.unravel(z))
+
+    def evaluate(self, z: Any, data: Any) -> dict[str, dict[str, Any]]:
+        """Return what a draw stands for: `values`, and per site its `log_prior`, `log_likelihood`.
+
+        `values` holds the latent sites on their own scale, and the deterministic ones.
+        """
+        loose = self.unravel(z)
+
+        def fill(site: Mapping[str, Any]) -> Any:
+            if site["name"] in loose:
+                return biject_to(site["fn"].support)(loose[site["name"]])
+            return None
+
+        model = handlers.substitute(handlers.seed(self.program, 0), substitute_fn=fill)
+        out: dict[str, dict[str, Any]] = {"values": {}, "log_prior": {}, "log_likelihood": {}}
+        for name, site in handlers.trace(model).get_trace(data).items():
+            if name in loose:
+                out["values"][name] = site["value"]
+                out["log_prior"][name] = jnp.sum(site["fn"].log_prob(site["value"]))
+            elif site["type"] == "deterministic":
+                out["values"][name] = site["value"]
+            elif site["type"] == "sample" and site["is_observed"]:
+                out["log_likelihood"][name] = site["fn"].log_prob(site["value"])
+        return out
+
+    def ravel(self, loose: Mapping[str, Any]) -> np.ndarray:
+        """Join the sites' unconstrained values, with a leading draw dimension, into (draw, d)."""
+        parts = [np.asarray(loose[name]) for name, _ in self.sites]
+        return np.concatenate([p.reshape(len(p), -1) for p in parts], axis=1)
+
+
+def starts_for(target: Target, data: Any, count: int, seed: int) -> np.ndarray:
+    """Return points to start from: prior draws where the program can give them with NumPy.
+
+    A NumPyro model that cannot starts from ``Uniform(-2, 2)``, as NumPyro itself does.
+    """
+    rng = np.random.default_rng(seed)
+    draws = getattr(target.program, "prior_draws", None)
+    if draws is None:
+        return rng.uniform(-2, 2, size=(count, target.size))
+    return target.ravel(draws(data, rng, count)[1])
+
+
+def target_of(program: Callable[[Any], None], data: Any) -> Target:
+    """Find a program's latent sites, without computing anything."""
+    names: list[str] = []
+
+    def shapes(key: Any, data: Any) -> list[Any]:
+        names[:], values = _unconstrained(program, key, data)
+        return values
+
+    found = jax.eval_shape(shapes, jax.random.key(0), data)
+    return Target(program, tuple((n, v.shape) for n, v in zip(names, found, strict=True)))
+
+
+def _unconstrained(program: Any, key: Any, data: Any) -> tuple[list[str], list[Any]]:
+    trace = handlers.trace(handlers.seed(program, key)).get_trace(data)
+    latent = {
+        name: biject_to(site["fn"].support).inv(site["value"])
+        for name, site in trace.items()
+        if site["type"] == "sample"
+        and not site["is_observed"]
+        and site["fn"].support is not None
+        and not getattr(site["fn"], "is_discrete", False)
+        and type(site["fn"]).__name__ != "Delta"
+    }
+    return list(latent), list(latent.values())
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for n in shape:
+        size *= n
+    return size

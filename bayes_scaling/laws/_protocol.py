@@ -1,0 +1,204 @@
+"""What a law is, and the small abilities a law may have."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from types import ModuleType
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+
+from bayes_scaling._registry import Registry, did_you_mean
+from bayes_scaling.errors import SpecError
+from bayes_scaling.param import Param
+
+Theta = Mapping[str, Any]
+Inputs = Mapping[str, Any]
+Reference = tuple[tuple[str, Any], ...]
+
+
+@runtime_checkable
+class Law(Protocol):
+    """An equation of training at scale: a frozen, hashable dataclass of choices.
+
+    Fields are choices (tied exponents, with or without floor), never parameters. `reference`
+    holds the sizes that inputs are divided by; a law without them cannot be evaluated.
+    """
+
+    name: ClassVar[str]
+    inputs: ClassVar[tuple[str, ...]]
+    outcome: ClassVar[str]
+
+    @property
+    def reference(self) -> Reference | None:
+        """The sizes that inputs are divided by, as pairs of input name and size."""
+        ...
+
+    @property
+    def params(self) -> tuple[Param, ...]:
+        """The parameters under these choices."""
+        ...
+
+    def __call__(self, theta: Theta, x: Inputs) -> Any:
+        """Evaluate the outcome on its natural scale; arrays broadcast."""
+        ...
+
+    def to_paper(self, theta: Theta) -> dict[str, Any]:
+        """Turn parameters at the reference into the paper's own."""
+        ...
+
+    def from_paper(self, paper: Mapping[str, Any]) -> dict[str, Any]:
+        """Turn the paper's parameters into those at the reference."""
+        ...
+
+
+@runtime_checkable
+class HasOptimum(Protocol):
+    """A law whose best split of compute between `params` and `tokens` is a closed form."""
+
+    def optimum(self, theta: Theta, product: Any) -> tuple[Any, Any]:
+        """Return the `params` and `tokens` of least loss with ``params * tokens = product``."""
+        ...
+
+    def exponent(self, theta: Theta) -> Any:
+        """Return ``a = d ln N* / d ln C``."""
+        ...
+
+
+@runtime_checkable
+class HasFloor(Protocol):
+    """A law with an irreducible part that no amount of compute removes."""
+
+    def irreducible(self, theta: Theta) -> Any:
+        """Return the loss as every input goes to infinity."""
+        ...
+
+
+@runtime_checkable
+class Monotone(Protocol):
+    """A law whose outcome falls in every input listed."""
+
+    @property
+    def decreasing(self) -> tuple[str, ...]:
+        """The inputs that may only lower the outcome."""
+        ...
+
+
+LAWS: Registry[type] = Registry("law")
+
+L = TypeVar("L", bound=Law)
+
+
+def namespace(*values: Mapping[str, Any]) -> ModuleType:
+    """Choose the array library: `jax.numpy` when any value is JAX's, else NumPy.
+
+    The equation is written once. Under ``jit`` it is traced; NumPy arrays stay float64 with
+    nothing to compile; xarray's arrays pass through NumPy's functions with their named dims, so
+    that draws and points broadcast by name.
+    """
+    jax = sys.modules.get("jax")
+    if jax is not None and any(isinstance(v, jax.Array) for m in values for v in m.values()):
+        return jax.numpy
+    return np
+
+
+def relative(law: Law, x: Inputs, name: str, xp: ModuleType) -> Any:
+    """Return ``ln(x / reference)`` of one input."""
+    if law.reference is None:
+        msg = (
+            f"law {law.name!r} has no reference sizes yet; bind it to a table with "
+            f"`bind(law, x)` or give them: reference=(('params', 1e9), ('tokens', 2e10))"
+        )
+        raise SpecError(msg)
+    return xp.log(x[name]) - xp.log(dict(law.reference)[name])
+
+
+def bind(law: L, x: Inputs) -> L:
+    """Give a law its reference sizes: the geometric means of the inputs, unless it has them.
+
+    Parameters
+    ----------
+    law : Law
+        Any law.
+    x : mapping of str to (run,) array
+        The inputs of the training table, raw counts.
+
+    Returns
+    -------
+    Law
+        The same law with `reference` set.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bayes_scaling.laws import Chinchilla, bind
+    >>> bind(Chinchilla(), {"params": np.array([1e8, 1e10]), "tokens": np.array([2e9])}).reference
+    (('params', 1000000000.0), ('tokens', 2000000000.0))
+    """
+    if law.reference is not None:
+        return law
+    sizes = tuple(
+        (name, float(f"{np.exp(np.mean(np.log(np.asarray(x[name], float)))):.6g}"))
+        for name in law.inputs
+    )
+    return replace(law, reference=sizes)  # pyright: ignore[reportArgumentType]
+
+
+def law_from_dict(spec: Mapping[str, Any] | str) -> Any:
+    """Build a law from plain data, such as ``{"name": "chinchilla", "tied": True}``.
+
+    Parameters
+    ----------
+    spec : mapping or str
+        A name, or a mapping with `name` and the law's choices.
+
+    Raises
+    ------
+    UnknownNameError
+        No law has that name.
+    SpecError
+        A choice the law does not have.
+
+    Examples
+    --------
+    >>> from bayes_scaling.laws import law_from_dict
+    >>> law_from_dict({"name": "chinchilla", "tied": True}).tied
+    True
+    """
+    choices: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
+    kind = LAWS[choices.pop("name", "")]
+    return kind(**checked_choices(kind, "law", choices))
+
+
+def checked_choices(kind: type, what: str, choices: dict[str, Any]) -> dict[str, Any]:
+    """Refuse a choice that `kind` does not have; turn reference sizes into pairs."""
+    allowed = [f.name for f in fields(kind)]
+    for name in choices:
+        if name not in allowed:
+            msg = (
+                f"{what} {kind.name!r} has no choice {name!r}."
+                f"{did_you_mean(name, allowed)} Choices: {', '.join(allowed)}."
+            )
+            raise SpecError(msg)
+    if choices.get("reference") is not None:
+        pairs = choices["reference"]
+        pairs = pairs.items() if isinstance(pairs, Mapping) else pairs
+        choices["reference"] = tuple((str(k), float(v)) for k, v in pairs)
+    return choices
+
+
+def to_dict(thing: Any) -> dict[str, Any]:
+    """Write a law or an observation model as plain data, leaving out choices at their default.
+
+    Examples
+    --------
+    >>> from bayes_scaling.laws import Chinchilla, to_dict
+    >>> to_dict(Chinchilla(tied=True))
+    {'name': 'chinchilla', 'tied': True}
+    """
+    out: dict[str, Any] = {"name": thing.name}
+    for f in fields(thing):
+        value = getattr(thing, f.name)
+        if value != f.default:
+            out[f.name] = dict(value) if f.name == "reference" else value
+    return out

@@ -1,0 +1,272 @@
+"""Joint laws of loss in parameters and tokens: the additive law and its nested family.
+
+Everything here is one equation,
+
+    ln(L - E) = q * logaddexp((ln a0 - alpha n) / q, (ln b0 - beta d) / q),
+    n = ln(N / N0),  d = ln(D / D0),
+
+with q = 1 the additive law of Rosenfeld et al. (2019, arXiv:1909.12673) and Hoffmann et al.
+(2022, arXiv:2203.15556), and E = 0, q = beta Kaplan's joint law (2020, arXiv:2001.08361).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from bayes_scaling.laws._protocol import LAWS, Inputs, Reference, Theta, namespace, relative
+from bayes_scaling.param import Param, Prior
+
+FLOOR = Param(
+    "E",
+    Prior.of("Beta", a=4, b=2, times="min_loss"),
+    "nat/token",
+    "irreducible loss: what no size and no amount of data removes",
+    (1.4, 1.9),
+    "intercept",
+)
+SHARE = Prior.of("LogNormal", median=0.15, sigma=0.8, times="mean_loss")
+WHOLE = Prior.of("LogNormal", median=0.8, sigma=0.4, times="mean_loss")
+SLOPE = Prior.of("LogNormal", median=0.3, sigma=0.5)
+SLOPE_OF_TOTAL = Prior.of("LogNormal", median=0.08, sigma=0.5)
+INPUTS = ("params", "tokens")
+
+
+class _Surface(NamedTuple):
+    """The numbers of the equation; `E` is None where the law has no floor."""
+
+    E: Any
+    a0: Any
+    b0: Any
+    alpha: Any
+    beta: Any
+    q: Any
+
+
+def _loss(s: _Surface, n: Any, d: Any, xp: Any) -> Any:
+    a_term = (xp.log(s.a0) - s.alpha * n) / s.q
+    b_term = (xp.log(s.b0) - s.beta * d) / s.q
+    reducible = s.q * xp.logaddexp(a_term, b_term)
+    return xp.exp(reducible if s.E is None else xp.logaddexp(xp.log(s.E), reducible))
+
+
+def _evaluate(law: Any, s: _Surface, x: Inputs) -> Any:
+    xp = namespace({"a0": s.a0}, x)
+    return _loss(s, relative(law, x, "params", xp), relative(law, x, "tokens", xp), xp)
+
+
+def _optimum(law: Any, s: _Surface, product: Any) -> tuple[Any, Any]:
+    # On n + d = k the derivative vanishes where alpha u^(1/q) = beta v^(1/q), u and v the terms.
+    xp = namespace({"a0": s.a0, "product": product})
+    ref = dict(law.reference)
+    k = xp.log(product) - xp.log(ref["params"]) - xp.log(ref["tokens"])
+    lead = xp.log(s.a0) - xp.log(s.b0) + s.q * (xp.log(s.alpha) - xp.log(s.beta))
+    n = (lead + s.beta * k) / (s.alpha + s.beta)
+    return xp.exp(n) * ref["params"], xp.exp(k - n) * ref["tokens"]
+
+
+def _intercept(name: str, of: str, prior: Prior) -> Param:
+    meaning = f"loss owed to finite {of} at the reference run"
+    return Param(name, prior, "nat/token", meaning, (0.05, 1.0), "intercept")
+
+
+def _exponent(name: str, of: str, prior: Prior) -> Param:
+    return Param(name, prior, "1", f"exponent of the reducible loss in {of}", (0.08, 0.6), "slope")
+
+
+@LAWS.register("chinchilla")
+@dataclass(frozen=True)
+class Chinchilla:
+    """The additive joint law ``L(N, D) = E + A / N^alpha + B / D^beta`` and its nested form.
+
+    Parameters
+    ----------
+    tied : bool, default False
+        One exponent for both terms (``alpha = beta``), as in Gadre et al. and Muennighoff et al.
+    floor : bool, default True
+        Whether there is an irreducible loss E.
+    nested : bool, default False
+        Whether the two terms add as ``(u^(1/q) + v^(1/q))^q`` with q a parameter; q = 1 is the
+        additive law, q -> 0 the larger term alone. Needs runs with very unequal ``D / N``.
+    reference : tuple of (str, float), optional
+        The sizes N0 and D0; the geometric means of the training table unless given.
+
+    Notes
+    -----
+    Parameters are ``E``, ``a0 = A N0^-alpha``, ``b0 = B D0^-beta`` (nats at the reference run),
+    ``alpha``, ``beta`` and, when nested, ``q``.
+
+    References
+    ----------
+    Hoffmann et al. 2022, Training Compute-Optimal Large Language Models, arXiv:2203.15556;
+    Besiroglu et al. 2024, Chinchilla Scaling: A replication attempt, arXiv:2404.10102;
+    Gadre et al. 2024, arXiv:2403.08540 (tied exponents).
+
+    Examples
+    --------
+    >>> from bayes_scaling.laws import Chinchilla
+    >>> law = Chinchilla(reference=(("params", 1e9), ("tokens", 2e10)))
+    >>> theta = law.from_paper(
+    ...     {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658})
+    >>> round(float(law(theta, {"params": 70e9, "tokens": 1.4e12})), 4)
+    1.9739
+    """
+
+    tied: bool = False
+    floor: bool = True
+    nested: bool = False
+    reference: Reference | None = None
+
+    name: ClassVar[str] = "chinchilla"
+    inputs: ClassVar[tuple[str, ...]] = INPUTS
+    outcome: ClassVar[str] = "loss"
+    decreasing: ClassVar[tuple[str, ...]] = INPUTS
+
+    @property
+    def params(self) -> tuple[Param, ...]:
+        """The parameters under these choices."""
+        intercept, slope = (SHARE, SLOPE) if self.floor else (WHOLE, SLOPE_OF_TOTAL)
+        out = [FLOOR] if self.floor else []
+        out += [_intercept("a0", "parameters", intercept), _intercept("b0", "tokens", intercept)]
+        out += [_exponent("alpha", "both" if self.tied else "parameters", slope)]
+        out += [] if self.tied else [_exponent("beta", "tokens", slope)]
+        if self.nested:
+            prior = Prior.of("LogNormal", median=1.0 if self.floor else 0.1,
+                             sigma=0.7 if self.floor else 0.3)  # fmt: skip
+            out += [Param("q", prior, "1", "how the two terms add; 1 is a sum", (0.05, 1.5))]
+        return tuple(out)
+
+    def _surface(self, theta: Theta) -> _Surface:
+        return _Surface(
+            theta["E"] if self.floor else None,
+            theta["a0"],
+            theta["b0"],
+            theta["alpha"],
+            theta["alpha" if self.tied else "beta"],
+            theta["q"] if self.nested else 1.0,
+        )
+
+    def __call__(self, theta: Theta, x: Inputs) -> Any:
+        """Evaluate the loss, nat/token, at ``x["params"]`` and ``x["tokens"]``, raw counts."""
+        return _evaluate(self, self._surface(theta), x)
+
+    def optimum(self, theta: Theta, product: Any) -> tuple[Any, Any]:
+        """Return the `params` and `tokens` of least loss with ``params * tokens = product``."""
+        return _optimum(self, self._surface(theta), product)
+
+    def exponent(self, theta: Theta) -> Any:
+        """Return ``a = beta / (alpha + beta)``: the optimum N* grows as C^a."""
+        s = self._surface(theta)
+        return s.beta / (s.alpha + s.beta)
+
+    def irreducible(self, theta: Theta) -> Any:
+        """Return the floor E; zero where the law has none."""
+        return theta["E"] if self.floor else 0.0 * theta["a0"]
+
+    def to_paper(self, theta: Theta) -> dict[str, Any]:
+        """Return ``A = a0 N0^alpha`` and ``B = b0 D0^beta`` beside the rest."""
+        ref, s = dict(self.reference or ()), self._surface(theta)
+        out = {k: theta[k] for k in ("E", "alpha", "beta", "q") if k in theta}
+        return out | {"A": s.a0 * ref["params"] ** s.alpha, "B": s.b0 * ref["tokens"] ** s.beta}
+
+    def from_paper(self, paper: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters at the reference from A and B."""
+        ref = dict(self.reference or ())
+        out = {k: paper[k] for k in ("E", "alpha", "beta", "q") if k in paper}
+        beta = paper["alpha" if self.tied else "beta"]
+        return out | {
+            "a0": paper["A"] * ref["params"] ** -paper["alpha"],
+            "b0": paper["B"] * ref["tokens"] ** -beta,
+        }
+
+
+@LAWS.register("kaplan_nd")
+@dataclass(frozen=True)
+class KaplanND:
+    """Kaplan's joint law ``L(N, D) = [(N_c / N)^(alpha_N / alpha_D) + D_c / D]^alpha_D``.
+
+    Parameters
+    ----------
+    floor : bool, default False
+        Whether an irreducible loss E is added, which the paper does not do.
+    reference : tuple of (str, float), optional
+        The sizes N0 and D0; the geometric means of the training table unless given.
+
+    Notes
+    -----
+    The nested law with ``q = beta``. Parameters are ``a0 = (N_c / N0)^alpha``,
+    ``b0 = (D_c / D0)^beta``, ``alpha = alpha_N`` and ``beta = alpha_D``.
+
+    References
+    ----------
+    Kaplan et al. 2020, Scaling Laws for Neural Language Models, arXiv:2001.08361, Table 2.
+
+    Examples
+    --------
+    >>> from bayes_scaling.laws import KaplanND
+    >>> law = KaplanND(reference=(("params", 1e8), ("tokens", 1e9)))
+    >>> theta = law.from_paper({"N_c": 6.4e13, "D_c": 1.8e13, "alpha_N": 0.076, "alpha_D": 0.103})
+    >>> round(float(law(theta, {"params": 1e9, "tokens": 1e10})), 5)
+    2.41965
+    """
+
+    floor: bool = False
+    reference: Reference | None = None
+
+    name: ClassVar[str] = "kaplan_nd"
+    inputs: ClassVar[tuple[str, ...]] = INPUTS
+    outcome: ClassVar[str] = "loss"
+    decreasing: ClassVar[tuple[str, ...]] = INPUTS
+
+    @property
+    def params(self) -> tuple[Param, ...]:
+        """The parameters under these choices."""
+        intercept, slope = (SHARE, SLOPE) if self.floor else (WHOLE, SLOPE_OF_TOTAL)
+        return (
+            *([FLOOR] if self.floor else []),
+            _intercept("a0", "parameters", intercept),
+            _intercept("b0", "tokens", intercept),
+            _exponent("alpha", "parameters", slope),
+            _exponent("beta", "tokens", slope),
+        )
+
+    def _surface(self, theta: Theta) -> _Surface:
+        E = theta["E"] if self.floor else None
+        return _Surface(E, theta["a0"], theta["b0"], theta["alpha"], theta["beta"], theta["beta"])
+
+    def __call__(self, theta: Theta, x: Inputs) -> Any:
+        """Evaluate the loss, nat/token, at ``x["params"]`` and ``x["tokens"]``, raw counts."""
+        return _evaluate(self, self._surface(theta), x)
+
+    def optimum(self, theta: Theta, product: Any) -> tuple[Any, Any]:
+        """Return the `params` and `tokens` of least loss with ``params * tokens = product``."""
+        return _optimum(self, self._surface(theta), product)
+
+    def exponent(self, theta: Theta) -> Any:
+        """Return ``a = beta / (alpha + beta)``: the optimum N* grows as C^a."""
+        return theta["beta"] / (theta["alpha"] + theta["beta"])
+
+    def irreducible(self, theta: Theta) -> Any:
+        """Return the floor E; zero where the law has none."""
+        return theta["E"] if self.floor else 0.0 * theta["a0"]
+
+    def to_paper(self, theta: Theta) -> dict[str, Any]:
+        """Return N_c, D_c, alpha_N and alpha_D, and E where there is one."""
+        ref = dict(self.reference or ())
+        out = {"E": theta["E"]} if self.floor else {}
+        return out | {
+            "N_c": ref["params"] * theta["a0"] ** (1 / theta["alpha"]),
+            "D_c": ref["tokens"] * theta["b0"] ** (1 / theta["beta"]),
+            "alpha_N": theta["alpha"],
+            "alpha_D": theta["beta"],
+        }
+
+    def from_paper(self, paper: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters at the reference from N_c and D_c."""
+        ref = dict(self.reference or ())
+        out = {"E": paper["E"]} if self.floor else {}
+        return out | {
+            "a0": (paper["N_c"] / ref["params"]) ** paper["alpha_N"],
+            "b0": (paper["D_c"] / ref["tokens"]) ** paper["alpha_D"],
+            "alpha": paper["alpha_N"],
+            "beta": paper["alpha_D"],
+        }

@@ -1,0 +1,203 @@
+"""ScalingModel: law, observation model, priors and pooling, as one frozen value.
+
+A model says nothing about a table. `bayes_scaling.program` turns the two into the NumPyro program
+that the engines sample.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
+
+from bayes_scaling._registry import did_you_mean
+from bayes_scaling.errors import SpecError
+from bayes_scaling.laws import Chinchilla, law_from_dict
+from bayes_scaling.laws import to_dict as choices_to_dict
+from bayes_scaling.observations import StudentT, observation_from_dict
+from bayes_scaling.param import Param, Prior
+from bayes_scaling.priors import prior_from_dict, prior_to_dict
+
+Mode = Literal["shared", "partial", "free"]
+FIELDS = ("law", "observation", "priors", "pooling")
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """How parameters differ between the groups of a column.
+
+    Parameters
+    ----------
+    column : str
+        The run-table column that names the group (architecture, corpus, evaluation set).
+    modes : tuple of (str, {"shared", "partial", "free"})
+        Parameters that depart from the default for their role.
+
+    Notes
+    -----
+    Intercepts are partially pooled and slopes shared by default: between recipes the level of the
+    loss moves while exponents rarely do. "partial" is a non-centred hierarchy on the unconstrained
+    scale (the logarithm of a positive parameter): ``ln a0_g = ln a0 + a0_sd z_g`` with
+    ``a0_sd ~ HalfNormal(0.3)`` for intercepts and 0.1 for the rest; "free" gives every group its
+    own value under the parameter's prior, with no sharing.
+
+    Examples
+    --------
+    >>> from bayes_scaling import Pooling
+    >>> Pooling("arch", (("alpha", "partial"),)).mode("alpha", "slope")
+    'partial'
+    """
+
+    column: str
+    modes: tuple[tuple[str, Mode], ...] = ()
+
+    def mode(self, name: str, role: str) -> Mode:
+        """Return how a parameter is pooled."""
+        return dict(self.modes).get(name, "partial" if role == "intercept" else "shared")
+
+
+@dataclass(frozen=True)
+class ScalingModel:
+    """A model somebody would fit: law, scatter, priors, pooling. Frozen and hashable.
+
+    Parameters
+    ----------
+    law : Law, default Chinchilla()
+        The equation.
+    observation : Observation, default StudentT()
+        How runs scatter about it.
+    priors : tuple of (str, Prior), optional
+        Priors that replace the defaults of `law` and `observation`; a mapping is accepted.
+    pooling : Pooling, optional
+        How parameters differ between groups of runs.
+
+    Raises
+    ------
+    SpecError
+        A prior for a parameter that the model does not have.
+
+    Examples
+    --------
+    >>> from bayes_scaling import Prior, ScalingModel
+    >>> model = ScalingModel(priors={"alpha": Prior.of("LogNormal", median=0.35, sigma=0.2)})
+    >>> model.prior("alpha")
+    Prior('LogNormal', median=0.35, sigma=0.2)
+    >>> [p.name for p in model.params]
+    ['E', 'a0', 'b0', 'alpha', 'beta', 'sigma', 'nu']
+    """
+
+    law: Any = field(default_factory=Chinchilla)
+    observation: Any = field(default_factory=StudentT)
+    priors: Any = ()
+    pooling: Pooling | None = None
+
+    def __post_init__(self) -> None:
+        pairs = self.priors.items() if isinstance(self.priors, Mapping) else self.priors
+        object.__setattr__(self, "priors", tuple(sorted(pairs)))
+        self._refuse_unknown("prior", dict(self.priors))
+        if self.pooling:
+            self._refuse_unknown("pooling mode", dict(self.pooling.modes))
+            for p in self.params:
+                shifted = self.prior(p.name).plus or self.prior(p.name).dist == "Fixed"
+                if shifted and self.pooling.mode(p.name, p.role) == "partial":
+                    msg = f"{p.name!r} has a shifted or fixed prior and cannot be pooled partially"
+                    raise SpecError(msg)
+
+    @property
+    def params(self) -> tuple[Param, ...]:
+        """The parameters of the law, then of the observation model."""
+        return (*self.law.params, *self.observation.params)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns the model reads, the outcome apart."""
+        group = (self.pooling.column,) if self.pooling else ()
+        return (*self.law.inputs, *self.observation.inputs, *group)
+
+    @property
+    def structure(self) -> "ScalingModel":
+        """The model with every number blanked: what a compiled program depends on."""
+        blank = {p.name: self.prior(p.name).structure for p in self.params}
+        return replace(self, law=replace(self.law, reference=None), priors=blank)
+
+    def prior(self, name: str) -> Prior:
+        """Return the prior of a parameter."""
+        return dict(self.priors).get(name) or {p.name: p.prior for p in self.params}[name]
+
+    def mode(self, param: Param) -> Mode:
+        """Return how a parameter is pooled; "shared" without pooling."""
+        return self.pooling.mode(param.name, param.role) if self.pooling else "shared"
+
+    def _refuse_unknown(self, what: str, named: Mapping[str, Any]) -> None:
+        known = [p.name for p in self.params]
+        for name in named:
+            if name not in known:
+                msg = (
+                    f"{what} for {name!r}, which {self.law.name!r} with "
+                    f"{self.observation.name!r} does not have.{did_you_mean(name, known)} "
+                    f"Parameters: {', '.join(known)}."
+                )
+                raise SpecError(msg)
+
+
+def model_to_dict(model: ScalingModel) -> dict[str, Any]:
+    """Write a model as plain data, every prior spelled out.
+
+    Examples
+    --------
+    >>> from bayes_scaling import ScalingModel
+    >>> from bayes_scaling.model import model_to_dict
+    >>> model_to_dict(ScalingModel())["law"]
+    {'name': 'chinchilla'}
+    """
+    out: dict[str, Any] = {
+        "law": choices_to_dict(model.law),
+        "observation": choices_to_dict(model.observation),
+        "priors": {p.name: prior_to_dict(model.prior(p.name)) for p in model.params},
+    }
+    if model.pooling:
+        out["pooling"] = {"column": model.pooling.column, "modes": dict(model.pooling.modes)}
+    return out
+
+
+def model_from_dict(spec: Mapping[str, Any]) -> ScalingModel:
+    """Read a model from plain data.
+
+    Parameters
+    ----------
+    spec : mapping
+        `law`, and optionally `observation`, `priors` and `pooling`, as `model_to_dict` writes.
+
+    Raises
+    ------
+    UnknownNameError
+        A law, observation model or distribution that is not known.
+    SpecError
+        A field, choice, parameter or number that is not understood.
+
+    Examples
+    --------
+    >>> from bayes_scaling.model import model_from_dict
+    >>> model_from_dict({"law": "chinchilla", "observation": "normal"}).observation.name
+    'normal'
+    """
+    for name in spec:
+        if name not in FIELDS:
+            msg = f"a model has no field {name!r}.{did_you_mean(name, FIELDS)} Fields: "
+            raise SpecError(msg + ", ".join(FIELDS) + ".")
+    law = law_from_dict(spec.get("law", "chinchilla"))
+    observation = observation_from_dict(spec.get("observation", "student_t"))
+    priors = {k: prior_from_dict(k, v) for k, v in dict(spec.get("priors", {})).items()}
+    pooling = None
+    if spec.get("pooling"):
+        column, modes = spec["pooling"].get("column"), dict(spec["pooling"].get("modes", {}))
+        wrong = {k: v for k, v in modes.items() if v not in get_args(Mode)}
+        if not column or wrong:
+            msg = f"pooling needs a column and modes among {get_args(Mode)}; found {spec['pooling']}"
+            raise SpecError(msg)
+        pooling = Pooling(str(column), tuple(sorted(modes.items())))
+    return ScalingModel(law, observation, priors, pooling)
+
+
+def model_to_json(model: ScalingModel) -> str:
+    """Write a model as one line of JSON, for the attributes of a fit."""
+    return json.dumps(model_to_dict(model), sort_keys=True)

@@ -1,0 +1,246 @@
+"""From a model and a table to the NumPyro program they stand for.
+
+Everything that changes between tables and priors of one structure is in `data`, a pytree of
+arrays: the program itself depends on the structure alone, so that it compiles once.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayes_scaling import priors
+from bayes_scaling.errors import FitError, Problem, TableError
+from bayes_scaling.laws import bind
+from bayes_scaling.model import ScalingModel, model_to_json
+from bayes_scaling.param import Param, Prior
+
+GROUP_SD = {"intercept": 0.3}  # of ln a0 between recipes; exponents move by a tenth
+GROUP_SD_ELSE = 0.1
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model bound to the usable rows of a table.
+
+    Parameters
+    ----------
+    model : ScalingModel
+        With the law's reference sizes set.
+    data : dict
+        The arrays the program reads; rows are padded and `mask` says which are real.
+    runs : pandas.DataFrame
+        The rows used, in order, with their index of the table.
+    groups : tuple of str
+        The groups of the pooling column, in the order of the group index.
+    """
+
+    model: ScalingModel
+    data: dict[str, Any]
+    runs: pd.DataFrame
+    groups: tuple[str, ...]
+
+    @property
+    def program(self) -> "Program":
+        """The NumPyro program, equal for equal structures."""
+        return Program(self.model.structure)
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the model and of the numbers it was given."""
+        digest = hashlib.sha256(model_to_json(self.model).encode())
+        columns = [c for c in (*self.model.inputs, self.model.law.outcome) if c in self.runs]
+        for c in columns:
+            digest.update(f"{c}:{self.runs[c].tolist()}".encode())
+        return digest.hexdigest()[:16]
+
+
+def prepare(model: ScalingModel, runs: pd.DataFrame) -> Prepared:
+    """Bind a model to a validated run table.
+
+    Parameters
+    ----------
+    model : ScalingModel
+        The model.
+    runs : pandas.DataFrame
+        A table from `read_runs`; rows with ``use`` False are left out.
+
+    Raises
+    ------
+    TableError
+        A column that the model needs is missing or incomplete.
+    FitError
+        No usable row.
+    """
+    outcome = model.law.outcome
+    used = runs[runs["use"]] if "use" in runs else runs
+    problems = []
+    for name in (*model.inputs, outcome):
+        if name not in used:
+            do = "add it, or choose a model that does not need it"
+            problems.append(Problem(name, (), "missing, and the model needs it", do))
+        elif used[name].isna().any():
+            rows = tuple(f"row {i}" for i in used.index[used[name].isna()])
+            do = "fill the values in or drop these runs"
+            problems.append(Problem(name, rows, f"{len(rows)} missing values", do))
+    if problems:
+        raise TableError("model and table", problems)
+    if used.empty:
+        msg = "no usable run in the table: every row is flagged as unusable; see its column `flag`"
+        raise FitError(msg)
+    numeric = [n for n in dict.fromkeys((*model.inputs, "flops")) if n in used]
+    numeric = [n for n in numeric if not (model.pooling and n == model.pooling.column)]
+    x = {name: used[name].to_numpy(float) for name in numeric}
+    y = used[outcome].to_numpy(float)
+    law = bind(model.law, x)
+    groups, index = (), np.zeros(len(y), int)
+    if model.pooling:
+        codes, labels = pd.factorize(used[model.pooling.column], sort=True)
+        groups, index = tuple(map(str, labels)), np.asarray(codes)
+    bound = replace(model, law=law)
+    data = _data(bound, x, y, index, len(groups))
+    return Prepared(bound, data, used, groups)
+
+
+def _data(
+    model: ScalingModel, x: dict[str, Any], y: Any, group: Any, n_groups: int
+) -> dict[str, Any]:
+    rows = padded(len(y))
+    fill = [(0, rows - len(y))]
+    wanted = {*model.law.inputs, *model.observation.inputs}
+    stats = {"min_loss": float(y.min()), "mean_loss": float(y.mean())}
+    data: dict[str, Any] = {
+        "x": {k: np.pad(v, fill, mode="edge") for k, v in x.items() if k in wanted},
+        "y": np.pad(y, fill, mode="edge"),
+        "mask": np.arange(rows) < len(y),
+        "reference": {k: float(v) for k, v in model.law.reference},
+        "prior": {p.name: priors.values(model.prior(p.name), stats) for p in model.params},
+    }
+    if "flops" in wanted:
+        data["x"]["flops_ref"] = float(np.exp(np.mean(np.log(x["flops"]))))
+    if n_groups:
+        data["group"] = np.pad(group, fill, mode="edge")
+        each = pd.Series(y).groupby(group)
+        by_group = {"min_loss": each.min().to_numpy(), "mean_loss": each.mean().to_numpy()}
+        scale = {p.name: by_group[t] for p in model.params if (t := model.prior(p.name).times)}
+        data["group_scale"] = {
+            p.name: scale.get(p.name, np.ones(n_groups))
+            for p in model.params
+            if model.mode(p) != "shared"
+        }
+        data["group_sd"] = {
+            p.name: GROUP_SD.get(p.role, GROUP_SD_ELSE)
+            for p in model.params
+            if model.mode(p) == "partial"
+        }
+    return data
+
+
+def padded(rows: int) -> int:
+    """Return the padded row count: the next of 16, 24, 32, 48, 64, 96, ... (at most 50 % waste).
+
+    Tables of similar size then share one compiled program.
+
+    Examples
+    --------
+    >>> from bayes_scaling.program import padded
+    >>> padded(9), padded(240), padded(245), padded(257)
+    (16, 256, 256, 384)
+    """
+    size = 16
+    while size < rows:
+        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
+    return size
+
+
+@dataclass(frozen=True)
+class Program:
+    """The NumPyro program of a model structure: call it with the `data` of a `Prepared`.
+
+    It is an ordinary NumPyro model, so every NumPyro tool takes it, and it hashes by value, so
+    that equal structures share what was compiled.
+    """
+
+    structure: ScalingModel
+
+    def __call__(self, data: Mapping[str, Any]) -> None:
+        """Sample the parameters and observe the loss."""
+        import numpyro
+
+        theta = {p.name: self._draw(p, data) for p in self.structure.params}
+        with (
+            numpyro.plate("run", data["y"].shape[0]),
+            numpyro.handlers.mask(mask=data["mask"]),
+        ):
+            numpyro.sample(self.structure.law.outcome, self.observed(theta, data), obs=data["y"])
+
+    def observed(self, theta: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
+        """Return the distribution of every row's outcome; `theta` is per row or scalar."""
+        reference = tuple(data["reference"].items())
+        mu = replace(self.structure.law, reference=reference)(theta, data["x"])
+        return self.structure.observation.distribution(mu, theta, data["x"])
+
+    def at_rows(self, theta: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+        """Pick each row's value out of the groups' values; shared parameters stay scalar."""
+        out = {}
+        for p in self.structure.params:
+            pooled = self.structure.mode(p) != "shared"
+            out[p.name] = theta[f"{p.name}_group"][data["group"]] if pooled else theta[p.name]
+        return out
+
+    def prior_draws(
+        self, data: Mapping[str, Any], rng: np.random.Generator, count: int
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Draw every latent site from the prior with NumPy.
+
+        Returns
+        -------
+        values, loose : dict of str to (count, ...) array
+            On the parameters' own scales, and unconstrained.
+        """
+        both: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        for p in self.structure.params:
+            prior, mode = self.structure.prior(p.name), self.structure.mode(p)
+            numbers = data["prior"][p.name]
+            if mode == "free":
+                scale = data["group_scale"][p.name]
+                own = {**numbers, "scale_by": scale} if prior.times else numbers
+                both[f"{p.name}_group"] = priors.draw(prior, own, rng, (count, len(scale)))
+                continue
+            both[p.name] = priors.draw(prior, numbers, rng, count)
+            if mode == "partial":
+                groups = len(data["group_scale"][p.name])
+                sd = {"scale": data["group_sd"][p.name]}
+                both[f"{p.name}_sd"] = priors.draw(Prior.of("HalfNormal", **sd), sd, rng, count)
+                z = rng.normal(size=(count, groups))
+                both[f"{p.name}_z"] = (z, z)
+        return {k: v for k, (v, _) in both.items()}, {k: v for k, (_, v) in both.items()}
+
+    def _draw(self, param: Param, data: Mapping[str, Any]) -> Any:
+        import numpyro
+        import numpyro.distributions as dist
+
+        name, prior = param.name, self.structure.prior(param.name)
+        mode, numbers = self.structure.mode(param), data["prior"][name]
+        if mode == "shared":
+            return numpyro.sample(name, priors.distribution(prior, numbers))
+        scale, groups = data["group_scale"][name], data["group_scale"][name].shape[0]
+        if mode == "free":
+            own = {**numbers, "scale_by": scale} if prior.times else numbers
+            each = priors.distribution(prior, own).expand([groups])
+            with numpyro.plate("group", groups):
+                return numpyro.sample(f"{name}_group", each)[data["group"]]
+        overall = numbers.get("scale_by", 1.0)
+        centre = numpyro.sample(name, priors.distribution(prior, numbers))
+        spread = numpyro.sample(f"{name}_sd", dist.HalfNormal(data["group_sd"][name]))
+        with numpyro.plate("group", groups):
+            z = numpyro.sample(f"{name}_z", dist.Normal(0.0, 1.0))
+        # Offsets live on the unconstrained scale of the unscaled prior, so a pooled floor stays
+        # below each group's own best loss.
+        bare = {k: v for k, v in numbers.items() if k != "scale_by"}
+        onto = dist.biject_to(priors.distribution(replace(prior, times=""), bare).support)
+        value = onto(onto.inv(centre / overall) + spread * z) * scale
+        return numpyro.deterministic(f"{name}_group", value)[data["group"]]
