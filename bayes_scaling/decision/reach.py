@@ -1,0 +1,140 @@
+"""What it takes to reach a loss: compute at the optimum, or tokens at a given size."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_scaling.decision.allocate import PER_TOKEN, _law_theta
+from bayes_scaling.decision.optimum import best_split
+from bayes_scaling.errors import SpecError
+from bayes_scaling.results import SAMPLES, model_of
+from bayes_scaling.trust import warn_if_untrusted
+
+LEAST, MOST = 1e6, 1e40  # FLOP or tokens searched: beyond it, a loss counts as out of reach
+STEPS = 64
+
+
+def compute_to_reach(fit: xr.DataTree, loss: Any, *, group: str | None = None) -> xr.Dataset:
+    """Find the compute whose optimal run reaches a loss, draw by draw.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        A fit of a law in `params` and `tokens`.
+    loss : float or (target,) array, nat/token
+        The loss to reach.
+    group : str, optional
+        Which group of a pooled model; the population's without it.
+
+    Returns
+    -------
+    xarray.Dataset over (chain, draw, target)
+        `flops` (inf where the loss is below the draw's floor), `params`, `tokens`; and over
+        target `reachable`, the probability that any compute reaches it.
+
+    Raises
+    ------
+    SpecError
+        A target is not positive.
+
+    Notes
+    -----
+    The loss of the best run falls with compute, so the answer is found by bisection of ln C
+    between 1e6 and 1e40 FLOP. Quantiles over draws are right with the infinities left in:
+    a median of inf says that the loss is more likely out of reach than not.
+
+    Examples
+    --------
+    >>> import bayes_scaling as bs
+    >>> need = bs.compute_to_reach(bs.load_posterior("chinchilla"), [2.0, 1.5])
+    >>> need.reachable.round(2).values.tolist()
+    [1.0, 0.0]
+    """
+    trust = warn_if_untrusted(fit)
+    law, theta = model_of(fit).law, _law_theta(fit, group)
+    target = _targets(loss)
+
+    def best(flops: Any) -> Any:
+        params, tokens = best_split(law, theta, flops / PER_TOKEN)
+        return law(theta, {"params": params, "tokens": tokens})
+
+    flops = _least(best, target)
+    params, tokens = best_split(law, theta, flops / PER_TOKEN)
+    out = xr.Dataset({"flops": flops, "params": params, "tokens": tokens}, attrs={"trust": trust})
+    for name, unit in (("flops", "FLOP"), ("params", "params"), ("tokens", "tokens")):
+        out[name] = out[name].where(np.isfinite(flops), np.inf).assign_attrs(units=unit)
+    out["reachable"] = np.isfinite(flops).mean(SAMPLES)
+    return out.transpose(*SAMPLES, "target")
+
+
+def iso_loss(
+    fit: xr.DataTree, loss: float, params: Any, *, group: str | None = None
+) -> xr.Dataset:
+    """Find the tokens with which each size reaches a loss, draw by draw.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        A fit of a law in `params` and `tokens`.
+    loss : float, nat/token
+        The loss of the curve.
+    params : float or (size,) array
+        Parameter counts.
+    group : str, optional
+        Which group of a pooled model; the population's without it.
+
+    Returns
+    -------
+    xarray.Dataset over (chain, draw, size)
+        `tokens` and `flops` (inf where that size never reaches the loss), and over size
+        `reachable`, the probability that it does.
+
+    Raises
+    ------
+    SpecError
+        The loss or a size is not positive.
+
+    Examples
+    --------
+    >>> import bayes_scaling as bs
+    >>> curve = bs.iso_loss(bs.load_posterior("chinchilla"), 2.0, [1e9, 70e9])
+    >>> curve.reachable.round(2).values.tolist()
+    [0.0, 1.0]
+    """
+    trust = warn_if_untrusted(fit)
+    law, theta = model_of(fit).law, _law_theta(fit, group)
+    values = _targets(params).values
+    sizes = xr.DataArray(values, dims="size", coords={"size": values})
+    target = float(_targets(loss).values[0])
+    tokens = _least(lambda d: law(theta, {"params": sizes, "tokens": d}), target)
+    out = xr.Dataset(
+        {
+            "tokens": tokens.assign_attrs(units="tokens"),
+            "flops": (PER_TOKEN * sizes * tokens).assign_attrs(units="FLOP"),
+            "reachable": np.isfinite(tokens).mean(SAMPLES),
+        },
+        attrs={"trust": trust, "loss": target},
+    )
+    return out.transpose(*SAMPLES, "size")
+
+
+def _targets(loss: Any) -> xr.DataArray:
+    values = np.atleast_1d(np.asarray(loss, float))
+    if not np.all(np.isfinite(values) & (values > 0)):
+        msg = f"targets must be positive and finite; found {loss!r}"
+        raise SpecError(msg)
+    return xr.DataArray(values, dims="target", coords={"target": values})
+
+
+def _least(falling: Callable[[Any], Any], target: Any) -> xr.DataArray:
+    """Bisect for the least argument at which a falling function is at most `target`."""
+    low, high = np.log(LEAST), np.log(MOST)
+    never = falling(MOST) > target
+    low, high = low + 0.0 * never, high + 0.0 * never
+    for _ in range(STEPS):
+        middle = 0.5 * (low + high)
+        there = falling(np.exp(middle)) <= target
+        high, low = xr.where(there, middle, high), xr.where(there, low, middle)
+    return np.exp(high).where(~never, np.inf)

@@ -1,0 +1,129 @@
+"""Posterior of the loss anywhere: of the law's mean, and of a new run."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_scaling.data.accounting import flops_6nd
+from bayes_scaling.errors import FitError, SpecError
+from bayes_scaling.results import SAMPLES, model_of, theta_of
+from bayes_scaling.trust import warn_if_untrusted
+
+
+def predict(
+    fit: xr.DataTree,
+    at: Mapping[str, Any] | pd.DataFrame,
+    *,
+    group: str | None = None,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Predict the loss at given sizes.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        A fit.
+    at : mapping or DataFrame
+        The law's inputs, such as ``{"params": 70e9, "tokens": [1e12, 2e12]}``, raw counts; the
+        values broadcast to one dimension, `point`.
+    group : str, optional
+        Which group of a pooled model; the population's without it.
+    seed : int
+        Of the scatter of a new run.
+
+    Returns
+    -------
+    xarray.Dataset over (chain, draw, point)
+        `loss_mean`, the law's own value, nat/token; `loss_run`, what a new run would measure. The
+        coordinates are the inputs, `flops` (6 N D) and `beyond`, decades of compute past the
+        largest run fitted (0 inside); attribute `trust` says whether the fit is to be trusted.
+
+    Raises
+    ------
+    SpecError
+        An input is missing, or not positive.
+    FitError
+        The scatter depends on a column that `at` does not give.
+
+    Notes
+    -----
+    Both are of the law as fitted. Beyond the data the law itself may change, which no interval
+    here contains: `beyond` says how far that is.
+
+    Examples
+    --------
+    >>> import bayes_scaling as bs
+    >>> there = bs.predict(bs.load_posterior("chinchilla"), {"params": 70e9, "tokens": 1.4e12})
+    >>> round(float(there.loss_mean.median()), 2)
+    1.97
+    """
+    trust = warn_if_untrusted(fit)
+    model, theta = model_of(fit), theta_of(fit, group)
+    points = _points(model, at)
+    x: dict[str, Any] = {k: xr.DataArray(v, dims="point") for k, v in points.items()}
+    mean = _law_mean(model, theta, x)
+    run = _scatter(fit, model, theta, x, mean, np.random.default_rng(seed))
+    attrs = {"units": "nat/token"}
+    out = xr.Dataset(
+        {
+            "loss_mean": mean.assign_attrs(attrs, long_name="loss of the law"),
+            "loss_run": run.assign_attrs(attrs, long_name="loss of a new run"),
+        },
+        attrs={"trust": trust, "fingerprint": fit.attrs.get("fingerprint", "")},
+    )
+    return out.assign_coords(
+        {**{k: ("point", v) for k, v in points.items()}, "beyond": ("point", beyond(fit, points))}
+    )
+
+
+def _law_mean(model: Any, theta: Mapping[str, Any], x: Mapping[str, Any]) -> xr.DataArray:
+    return model.law(theta, x).transpose(*SAMPLES, "point")
+
+
+def _points(model: Any, at: Mapping[str, Any] | pd.DataFrame) -> dict[str, np.ndarray]:
+    given = {str(k): np.atleast_1d(np.asarray(at[k], float)) for k in at}
+    missing = [k for k in model.law.inputs if k not in given]
+    if missing:
+        msg = f"prediction needs {', '.join(model.law.inputs)}; {', '.join(missing)} not given"
+        raise SpecError(msg)
+    wrong = [k for k in model.law.inputs if not np.all(np.isfinite(given[k]) & (given[k] > 0))]
+    if wrong:
+        msg = f"{', '.join(wrong)}: sizes must be positive and finite, raw counts (70e9, not 70)"
+        raise SpecError(msg)
+    given = dict(zip(given, np.broadcast_arrays(*given.values()), strict=True))
+    if "flops" not in given and {"params", "tokens"} <= set(given):
+        given["flops"] = np.asarray(flops_6nd(given["params"], given["tokens"]))
+    return given
+
+
+def _scatter(
+    fit: xr.DataTree, model: Any, theta: Mapping[str, Any], x: Any, mean: Any, rng: Any
+) -> xr.DataArray:
+    missing = [c for c in model.observation.inputs if c not in x]
+    if missing:
+        msg = f"the scatter of a new run depends on {', '.join(missing)}: give it in `at`"
+        raise FitError(msg)
+    inputs = {c: x[c].values for c in model.observation.inputs}
+    if "flops" in inputs:
+        inputs["flops_ref"] = flops_reference(fit)
+    draws = {p.name: theta[p.name].values[..., None] for p in model.observation.params}
+    return mean.copy(data=model.observation.draw(rng, mean.values, draws, inputs))
+
+
+def flops_reference(fit: xr.DataTree) -> float:
+    """Return the compute at which `sigma` is stated: the geometric mean of the table's."""
+    return float(np.exp(fit.attrs["log_flops_mean"]))
+
+
+def beyond(fit: xr.DataTree, points: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return how many decades of compute (or of the worst input) points lie past the data."""
+    largest = json.loads(fit.attrs.get("largest", "{}"))
+    keys = ["flops"] if "flops" in largest and "flops" in points else sorted(largest)
+    gaps = [np.log10(points[k] / largest[k]) for k in keys if k in points]
+    if not gaps:
+        return np.full(len(next(iter(points.values()))), np.nan)
+    return np.maximum(np.max(gaps, axis=0), 0.0)
