@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=["plots"],
     submod_attrs={
         "cards": ["list_models", "load_model", "load_posterior", "reproduce"],
-        "criticism": ["check", "compare_fits"],
+        "criticism": ["check", "predictive_p"],
         "data.datasets": ["describe_dataset", "fetch_dataset", "list_datasets", "load_dataset"],
         "data.read": ["read_runs"],
         "data.simulate": ["simulate"],

@@ -162,7 +162,7 @@ def tree(groups: Mapping[str, xr.Dataset], model: ScalingModel, **attrs: Any) ->
             **{k: v if isinstance(v, str | int | float) else json.dumps(v) for k, v in attrs.items()},
         }
     )
-    out.attrs["posterior_sha256"] = _digest(out)
+    out.attrs["posterior_sha256"] = digest(out)
     return out
 
 
@@ -240,7 +240,7 @@ def open_fit(path: str | Path, *, verify: bool = True) -> xr.DataTree:
             f"{__version__}, which reads schema {SCHEMA}. Upgrade bayes_scaling to open it."
         )
         raise FitFileError(msg)
-    if verify and fit.attrs.get("posterior_sha256") != _digest(fit):
+    if verify and fit.attrs.get("posterior_sha256") != digest(fit):
         msg = (
             f"{path}: the posterior or the model is not what was saved: the file was edited after "
             f"the fit. Fit again, or open it with verify=False if the change is yours."
@@ -249,10 +249,11 @@ def open_fit(path: str | Path, *, verify: bool = True) -> xr.DataTree:
     return fit
 
 
-def _digest(fit: xr.DataTree) -> str:
+def digest(fit: xr.DataTree) -> str:
+    """Return a hash of the model and of every draw: what `open_fit` verifies."""
     posterior = fit["posterior"].to_dataset()
-    digest = hashlib.sha256(fit.attrs["model"].encode())
+    total = hashlib.sha256(fit.attrs["model"].encode())
     for name in sorted(map(str, posterior.data_vars)):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(posterior[name].values, dtype="<f8").tobytes())
-    return digest.hexdigest()
+        total.update(name.encode())
+        total.update(np.ascontiguousarray(posterior[name].values, dtype="<f8").tobytes())
+    return total.hexdigest()

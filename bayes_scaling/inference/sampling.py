@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from bayes_scaling.errors import SpecError
+from bayes_scaling.inference._cache import keep_compiled
 from bayes_scaling.inference._x64 import in_float64
 from bayes_scaling.inference.laplace import GOOD_K, evaluate, importance
 from bayes_scaling.inference.nuts import sample_nuts
@@ -98,6 +99,7 @@ def sample(
     if method not in METHODS:
         msg = f"method {method!r} is unknown; choose one of: {', '.join(METHODS)}"
         raise SpecError(msg)
+    keep_compiled()
     data = jax.tree.map(np.asarray, data)
     target = target_of(program, data)
     optimum = optimise(target, data, seed)

@@ -1,0 +1,85 @@
+"""Posterior predictive checks: would the model produce residuals like these?"""
+
+from collections.abc import Callable
+
+import numpy as np
+import xarray as xr
+
+from bayes_scaling.data.verdicts import Verdict
+from bayes_scaling.results import model_of
+
+SURPRISING = 0.005  # two-sided, per statistic
+NEEDS = ("posterior_predictive", "observed_data", "constant_data", "posterior")
+
+Statistic = Callable[[np.ndarray], np.ndarray]
+
+
+def predictive_p(fit: xr.DataTree) -> dict[str, float]:
+    """Return two-sided posterior predictive p values of residual statistics.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        A fit with its data and replicated data.
+
+    Returns
+    -------
+    dict of str to float
+        "spread" (interquartile range), "outliers" (largest residual), and the "bend" of the
+        residuals along ln C and along ln D/N (coefficient of a centred square), which a law of the
+        wrong shape shows first.
+
+    Notes
+    -----
+    Residuals are logs of measured over fitted loss, the fit being the law at the posterior
+    median of every run's mean, equal for measured and replicated data.
+    """
+    model = model_of(fit)
+    name = model.law.outcome
+    data = fit["constant_data"].to_dataset()
+    replicated = fit["posterior_predictive"][name].stack(sample=("chain", "draw"))
+    replicated = replicated.transpose("sample", "run").values
+    centre = np.log(np.median(replicated, axis=0))
+    measured = np.log(fit["observed_data"][name].values)[None] - centre
+    replicated = np.log(replicated) - centre
+    out = {}
+    for label, statistic in _statistics(data).items():
+        seen, simulated = statistic(measured)[0], statistic(replicated)
+        above = (np.sum(simulated >= seen) + 0.5) / (len(simulated) + 1)
+        out[label] = float(min(1.0, 2 * min(above, 1 - above)))
+    return out
+
+
+def _statistics(data: xr.Dataset) -> dict[str, Statistic]:
+    out: dict[str, Statistic] = {
+        "spread": lambda r: np.subtract(*np.quantile(r, [0.75, 0.25], axis=1)),
+        "outliers": lambda r: np.abs(r).max(axis=1),
+    }
+    if {"params", "tokens"} <= set(data.data_vars):
+        n, d = np.log(data["params"].values), np.log(data["tokens"].values)
+        out["bend along compute"] = _bend(n + d)
+        out["bend along tokens per parameter"] = _bend(d - n)
+    return out
+
+
+def _bend(axis: np.ndarray) -> Statistic:
+    # Ranks of the residuals: one outlier must not decide what shape the rest has.
+    z = (axis - axis.mean()) / max(axis.std(), 1e-12)
+    square = z**2 - np.polyval(np.polyfit(z, z**2, 1), z) if axis.std() > 1e-9 else 0 * z
+    return lambda r: np.argsort(np.argsort(r, axis=1), axis=1) @ square / max(len(z), 1) ** 2
+
+
+def predictive_verdicts(fit: xr.DataTree) -> list[Verdict]:
+    """Turn the p values into verdicts."""
+    name = "posterior predictive"
+    missing = [g for g in NEEDS if g not in fit.children]
+    if missing:
+        return [Verdict(name, "SKIP", f"not checked: the fit carries no {missing[0]}", "")]
+    p = predictive_p(fit)
+    odd = [k for k, v in p.items() if v < SURPRISING]
+    found = ", ".join(f"{k} p = {v:.3f}" for k, v in p.items())
+    do = (
+        "look at plot_residuals: heavier tails want student_t, a bend wants another law "
+        "(nested=True) or fewer decades"
+    )
+    return [Verdict(name, "REVIEW" if odd else "PASS", found, do)]

@@ -1,0 +1,1 @@
+"""Run tables: what a column means, how a table is read, checked, flagged and summed up."""

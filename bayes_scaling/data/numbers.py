@@ -1,0 +1,225 @@
+"""From what a column holds to float64 in canonical units, or the problems with it."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayes_scaling.data.columns import Column
+from bayes_scaling.errors import Problem
+
+_MISSING = {"", "na", "n/a", "nan", "none", "null"}
+_TRUE, _FALSE = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no", *_MISSING}
+
+
+def to_numbers(
+    values: pd.Series, column: Column, name: str, labels: Sequence[str]
+) -> tuple[np.ndarray, list[Problem]]:
+    """Read a numeric column without guessing.
+
+    Parameters
+    ----------
+    values : (run,) Series
+    column : Column
+        The role.
+    name : str
+        The column's own name, for messages.
+    labels : (run,) sequence of str
+        The runs' names, for messages.
+
+    Returns
+    -------
+    (run,) float64 array
+        NaN where a value is missing or is no number.
+    problems : list of Problem
+
+    Notes
+    -----
+    Text that is plainly a number ("1e9") counts as one. "12B" and "1,000" do not: a letter may be
+    a unit or a slip, and the comma is a decimal mark in half of the world.
+    """
+    nothing = np.full(len(values), np.nan)
+    kind = _wrong_type(values)
+    if kind:
+        do = f"{column.name} must be numbers; name another: columns={{{column.name!r}: ...}}"
+        return nothing, [Problem(name, (), f"holds {kind}", do)]
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        return values.to_numpy(dtype=np.float64, na_value=np.nan), []
+    numbers = np.array([_number(v) for v in values], dtype=object)
+    bad = np.array([n is None for n in numbers], dtype=bool)
+    problems = []
+    if bad.any():
+        shown = ", ".join(dict.fromkeys(repr(v) for v in values[bad]))
+        shown = shown if len(shown) <= 80 else shown[:80] + "..."
+        unit = next((u for u in column.units if u not in ("1", "K", "M")), None)
+        how = (
+            f", and pass units={{{column.name!r}: {unit!r}}} for a unit that all share"
+            if unit
+            else ""
+        )
+        do = f"write plain numbers without thousands separators or units{how}"
+        problems.append(Problem(name, rows(labels, bad), f"{_values(bad)} no number: {shown}", do))
+    numbers[bad] = np.nan
+    return numbers.astype(np.float64), problems
+
+
+def to_flags(
+    values: pd.Series, name: str, labels: Sequence[str]
+) -> tuple[np.ndarray, list[Problem]]:
+    """Read a yes-or-no column; missing means no.
+
+    Returns
+    -------
+    (run,) bool array
+    problems : list of Problem
+    """
+    words = [str(v).strip().lower() if not _is_missing(v) else "" for v in values]
+    bad = np.array([w not in _TRUE | _FALSE for w in words], dtype=bool)
+    problems = []
+    if bad.any():
+        shown = ", ".join(dict.fromkeys(repr(v) for v in values[bad]))[:80]
+        found = f"{_values(bad)} neither true nor false: {shown}"
+        problems.append(Problem(name, rows(labels, bad), found, "use true and false"))
+    return np.array([w in _TRUE for w in words], dtype=bool), problems
+
+
+def check_values(
+    numbers: np.ndarray, column: Column, name: str, labels: Sequence[str], unit: str | None
+) -> list[Problem]:
+    """Say which values the role does not allow, and whether the unit looks wrong.
+
+    Parameters
+    ----------
+    numbers : (run,) float64 array, canonical units
+    column : Column
+    name : str
+    labels : (run,) sequence of str
+    unit : str or None
+        The unit that the caller stated. A stated raw unit ends the argument about magnitude.
+
+    Returns
+    -------
+    list of Problem
+    """
+    finite = np.isfinite(numbers)
+    do = "remove these runs or correct them"
+    problems = []
+    if column.name != "loss" and np.isinf(numbers).any():  # a loss of inf is a diverged run
+        bad = np.isinf(numbers)
+        found = f"{_values(bad)} infinite"
+        problems.append(Problem(name, rows(labels, bad), found, do))
+    if column.kind in ("positive", "count") and (numbers[finite] <= 0).any():
+        bad = finite & (numbers <= 0)
+        n = int(bad.sum())
+        found = f"{n} value{'s' if n > 1 else ''} <= 0"
+        noun = "positive counts" if column.scale == "size" else "positive"
+        problems.append(
+            Problem(name, rows(labels, bad), found, f"{column.name} must be {noun} - {do}")
+        )
+    elif column.kind == "count" and (bad := finite & ~_whole(numbers)).any():
+        found = f"{_values(bad)} no whole number: {numbers[bad][0]:g}"
+        problems.append(Problem(name, rows(labels, bad), found, do))
+    elif column.kind == "fraction" and (bad := finite & ((numbers < 0) | (numbers > 1))).any():
+        found = f"{_values(bad)} outside 0 to 1"
+        how = f"pass units={{{column.name!r}: '%'}} if they are in per cent, or correct them"
+        problems.append(Problem(name, rows(labels, bad), found, how))
+    elif finite.any() and (unit is None or column.units.get(unit) != 1.0):
+        problems += _magnitude(numbers[finite], column, name, unit)
+    return problems
+
+
+def rows(labels: Sequence[str], which: np.ndarray) -> tuple[str, ...]:
+    """Pick the labels of some runs."""
+    return tuple(label for label, here in zip(labels, which, strict=True) if here)
+
+
+def row_labels(runs: Any) -> list[str]:
+    """Name every run: by the `run` column if it tells them apart, else "row 7" from row 0."""
+    if "run" in runs and runs["run"].notna().all() and runs["run"].is_unique:
+        return [str(r) for r in runs["run"]]
+    return [f"row {i}" for i in range(len(runs))]
+
+
+def values_of(runs: pd.DataFrame, role: str) -> np.ndarray:
+    """Give a column as (run,) float64 array."""
+    return np.asarray(runs[role], dtype=np.float64)
+
+
+def known(runs: pd.DataFrame, roles: Iterable[str]) -> pd.DataFrame:
+    """Pick the runs that have a value for every one of some roles."""
+    have = [~np.isnan(values_of(runs, role)) for role in roles]
+    return runs.take(np.flatnonzero(np.all(have, axis=0)))
+
+
+def usable(runs: pd.DataFrame) -> pd.DataFrame:
+    """Pick the runs that can be fitted."""
+    return runs.take(np.flatnonzero(runs["use"]))
+
+
+def _magnitude(numbers: np.ndarray, column: Column, name: str, unit: str | None) -> list[Problem]:
+    if column.plausible is None:
+        return []
+    lo, hi = column.plausible
+    typical = float(np.median(numbers) if column.name == "loss" else np.max(numbers))
+    if lo <= typical <= hi:
+        return []
+    if column.name == "loss":
+        found = f"the median loss is {typical:.3g}, far above any cross-entropy in nats per token"
+        do = "take logs if this is a perplexity; pass units={'loss': 'nats'} if it is right"
+    elif typical < lo:
+        found = f"the largest value is {typical:.3g}, too small for {column.unit}"
+        likely = ("EFLOP", "1e18 FLOP") if column.scale == "compute" else ("B", "billions")
+        do = (
+            f"pass units={{{column.name!r}: {likely[0]!r}}} if they are in {likely[1]} "
+            f"(known: {', '.join(column.units)}), units={{{column.name!r}: '1'}} if they are raw"
+        )
+    else:
+        found = f"the largest value is {typical:.3g} {column.unit}, more than any run has used"
+        if unit is None:
+            do = f"correct it, or pass units={{{column.name!r}: '1'}} if it is right"
+        else:
+            do = f"leave out units={{{column.name!r}: {unit!r}}} if the values are raw already"
+    return [Problem(name, (), found, do)]
+
+
+def _wrong_type(values: pd.Series) -> str | None:
+    types = pd.api.types
+    if types.is_bool_dtype(values.dtype):
+        return "booleans"
+    if types.is_complex_dtype(values.dtype):
+        return "complex numbers"
+    if types.is_datetime64_any_dtype(values.dtype):
+        return "dates"
+    if types.is_timedelta64_dtype(values.dtype):
+        return "time differences"
+    return None
+
+
+def _number(value: Any) -> float | None:
+    if _is_missing(value):
+        return np.nan
+    if isinstance(value, bool | np.bool_ | complex | np.complexfloating) or (
+        isinstance(value, str) and "_" in value
+    ):
+        return None
+    try:
+        return np.nan if str(value).strip().lower() in _MISSING else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _is_missing(value: Any) -> bool:
+    if value is None or value is pd.NA or value is pd.NaT:
+        return True
+    return isinstance(value, float | np.floating) and bool(np.isnan(value))
+
+
+def _whole(numbers: np.ndarray) -> np.ndarray:
+    # 50.257 K is 50256.999...: whole up to rounding.
+    return np.abs(numbers - np.round(numbers)) <= 1e-9 * np.abs(numbers)
+
+
+def _values(bad: np.ndarray) -> str:
+    n = int(bad.sum())
+    return f"{n} value{'s are' if n > 1 else ' is'}"
