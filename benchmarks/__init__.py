@@ -1,0 +1,1 @@
+"""Measured claims: each is one command, `python -m benchmarks P1`."""

@@ -1,0 +1,33 @@
+"""Run one protocol, or all: ``python -m benchmarks P1``; the exit status is 1 when a gate fails."""
+
+import importlib
+import pathlib
+import platform
+import sys
+import warnings
+
+PROTOCOLS = ("P1", "P2", "P3")
+RESULTS = pathlib.Path(__file__).parent / "RESULTS.md"
+
+
+def main(wanted: list[str]) -> int:
+    """Run the protocols named; "all" also writes RESULTS.md, failures included."""
+    from bayes_scaling import UntrustedFitWarning
+
+    warnings.simplefilter("error", UntrustedFitWarning)
+    names = PROTOCOLS if wanted == ["all"] else [w.upper() for w in wanted]
+    unknown = [n for n in names if n not in PROTOCOLS]
+    if unknown or not names:
+        print(f"usage: python -m benchmarks {' | '.join(PROTOCOLS)} | all; found {wanted}")
+        return 2
+    reports = [importlib.import_module(f"benchmarks.{n.lower()}").run() for n in names]
+    status = max(r.print() for r in reports)
+    if wanted == ["all"]:
+        machine = f"Python {platform.python_version()}, {platform.machine()}"
+        head = f"# Results\n\nWritten by `python -m benchmarks all` ({machine}).\n"
+        RESULTS.write_text("\n".join([head, *(r.markdown() for r in reports)]))
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
