@@ -36,8 +36,8 @@ def list_datasets() -> pd.DataFrame:
     Examples
     --------
     >>> from bayes_scaling.data.datasets import list_datasets
-    >>> list_datasets().loc[0, ["name", "rows", "where"]].tolist()
-    ['nine-runs', 9, 'embedded']
+    >>> list_datasets()[["name", "where"]].iloc[0].tolist()
+    ['nine-runs', 'embedded']
     """
     rows = [
         {
@@ -174,7 +174,7 @@ def _as_runs(dataset: Dataset, table: pd.DataFrame) -> pd.DataFrame:
     """Make a validated run table: the one place that knows the table reader."""
     from bayes_scaling.data.read import read_runs  # listing data sets does not need it
 
-    return read_runs(table, columns=dict(dataset.roles))
+    return read_runs(table, columns={r: c or None for r, c in dataset.roles.items()})
 
 
 def _parse(dataset: Dataset, content: bytes) -> pd.DataFrame:

@@ -112,6 +112,12 @@ def _weigh(target: Target, unit: Any, centre: Any, chol: Any, data: Any) -> Any:
     return z, -jax.vmap(lambda point: target.potential(point, data))(z)
 
 
+def log_density(target: Target, z: np.ndarray, data: Any) -> np.ndarray:
+    """Return the log density at points of R^d, (point, d) to (point,)."""
+    unit, none = np.asarray(z), np.zeros(target.size)
+    return np.asarray(_weigh(target, unit, none, np.eye(target.size), data)[1])
+
+
 @in_float64
 def evaluate(target: Target, z: np.ndarray, data: Any) -> dict[str, dict[str, np.ndarray]]:
     """Return what draws stand for, as `Target.evaluate`, with a leading draw dimension."""

@@ -1,5 +1,6 @@
 """NUTS, preconditioned: NumPyro's sampler in coordinates where the posterior is nearly round."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpyro
 import numpyro.distributions as dist
 
 from bayes_scaling.inference._x64 import in_float64
-from bayes_scaling.inference.laplace import scale_of
+from bayes_scaling.inference.laplace import log_density, scale_of
 from bayes_scaling.inference.optimum import Optimum
 from bayes_scaling.inference.target import Target
 
@@ -46,6 +47,23 @@ class _Whitened:
         numpyro.factor("target", -potential)
 
 
+@functools.lru_cache(maxsize=32)
+def _sampler(target: Target, draws: int, warmup: int, chains: int, progress: bool) -> Any:
+    """Return NumPyro's sampler; kept, since it is the object that holds what was compiled."""
+    kernel = numpyro.infer.NUTS(
+        _Whitened(target), dense_mass=True, target_accept_prob=TARGET_ACCEPT
+    )
+    return numpyro.infer.MCMC(
+        kernel,
+        num_warmup=warmup,
+        num_samples=draws,
+        num_chains=chains,
+        chain_method="sequential",
+        progress_bar=progress,
+        jit_model_args=True,
+    )
+
+
 @in_float64
 def sample_nuts(
     target: Target,
@@ -67,7 +85,7 @@ def sample_nuts(
     optimum : Optimum
         Its peak and curvature: the coordinates, and where chains start.
     draws, warmup, chains : int
-        Per chain; chains advance together.
+        Per chain.
     seed : int
     progress : bool
         Show NumPyro's progress bar.
@@ -84,21 +102,10 @@ def sample_nuts(
     rng = np.random.default_rng(seed)
     chol = scale_of(optimum.hessian)
     start = 2 * rng.normal(size=(chains, target.size)) / np.sqrt(rng.chisquare(7, (chains, 1)) / 7)
-    height = jax.jit(jax.vmap(lambda w: target.potential(optimum.z + chol @ w, data)))
     for _ in range(20):  # a start of zero density would hang its chain: pull it in
-        bad = ~np.isfinite(np.asarray(height(start)))
+        bad = ~np.isfinite(log_density(target, optimum.z + start @ chol.T, data))
         start[bad] /= 2
-    kernel = numpyro.infer.NUTS(
-        _Whitened(target), dense_mass=True, target_accept_prob=TARGET_ACCEPT
-    )
-    mcmc = numpyro.infer.MCMC(
-        kernel,
-        num_warmup=warmup,
-        num_samples=draws,
-        num_chains=chains,
-        chain_method="vectorized",
-        progress_bar=progress,
-    )
+    mcmc = _sampler(target, draws, warmup, chains, progress)
     fields = ("diverging", "energy", "potential_energy", "accept_prob", "num_steps")
     mcmc.run(
         jax.random.key(seed),

@@ -79,7 +79,8 @@ class Dataset:
     fields : tuple of Field
         The columns, in order.
     roles : mapping of str to str
-        Canonical column name (params, tokens, loss, ...) to the table's column.
+        Canonical column name (params, tokens, loss, ...) to the table's column; empty: to none,
+        although one is spelled like it.
     file, sha256 : str
         File name of the tidy table and the SHA-256 of its bytes.
     sources : tuple of SourceFile

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pandas as pd
 
 from bayes_scaling.data.catalogue import Dataset
@@ -63,7 +64,7 @@ def _check(dataset: Dataset, table: pd.DataFrame) -> None:
         extra = [c for c in columns if c not in expected]
         what = f"columns differ: lacking {lacking}, unexpected {extra}"
         raise DatasetError(_failed(dataset, what if lacking or extra else "columns in other order"))
-    kept = len(table) - int(table[dataset.drop].sum()) if dataset.drop else len(table)
+    kept = len(table) - (np.count_nonzero(table[dataset.drop]) if dataset.drop else 0)
     if kept != dataset.rows:
         raise DatasetError(_failed(dataset, f"{kept} rows where the catalogue has {dataset.rows}"))
 

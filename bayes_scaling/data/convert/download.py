@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import platformdirs
 
@@ -65,7 +66,7 @@ def _fetch(dataset: Dataset, source: SourceFile, path: Path) -> None:
             known_hash=known,
             fname=path.name,
             path=path.parent,
-            downloader=pooch.HTTPDownloader(timeout=TIMEOUT),
+            downloader=cast(Any, pooch.HTTPDownloader(timeout=TIMEOUT)),
         )
     except ValueError as e:  # the hash differs
         what = f"{source.url} is not the file the catalogue knows (expected {known})"
@@ -102,7 +103,7 @@ def no_converter(dataset: Dataset) -> DatasetError:
 
 def _reason(error: OSError) -> str:
     text = str(error).strip() or type(error).__name__
-    return text if len(text) <= 200 else f"{type(error).__name__}: {text[:200]}..."
+    return text if len(text) <= 200 else f"{type(error).__name__}: {text[:200]} [...]"
 
 
 @contextmanager

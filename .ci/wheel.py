@@ -1,0 +1,19 @@
+"""Load every card, data set description and embedded table from an installed wheel."""
+
+import pathlib
+import sys
+
+import bayes_scaling as bs
+
+here = pathlib.Path(bs.__file__)
+if (here.parent.parent / "models").is_dir():
+    sys.exit(f"{here} is a checkout: this must run from an installed wheel")
+names = bs.list_models()["name"].tolist()
+if not {"chinchilla", "chinchilla-245", "chinchilla-hoffmann"} <= set(names):
+    sys.exit(f"the wheel lacks cards: it has {names}")
+for name in names:
+    plan = bs.allocate(bs.load_posterior(name), 1e22)
+    print(name, bs.load_model(name).law.name, f"{float(plan.params_opt.median()):.3g} params at 1e22 FLOP")
+for name in bs.list_datasets()["name"]:
+    bs.describe_dataset(name)
+print(len(bs.load_dataset("nine-runs")), "runs embedded")

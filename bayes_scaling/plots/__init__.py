@@ -1,0 +1,13 @@
+"""Figures of fits and plans with matplotlib: they draw what they are given and fit nothing.
+
+A figure of one panel returns its Axes, a figure of several its Figure. A fit that is not to be
+trusted says so on the figure itself, since figures travel without the session that warned.
+"""
+
+from bayes_scaling.plots.frontier import plot_frontier
+from bayes_scaling.plots.isoflop import plot_isoflop
+from bayes_scaling.plots.loss import plot_loss
+from bayes_scaling.plots.posterior import plot_posterior
+from bayes_scaling.plots.residuals import plot_residuals
+
+__all__ = ["plot_frontier", "plot_isoflop", "plot_loss", "plot_posterior", "plot_residuals"]

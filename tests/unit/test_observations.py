@@ -1,0 +1,217 @@
+"""Observation models are densities of the loss, and their draws come from them.
+
+Statistical tests reject a right answer once in 1e5 runs; seeds are fixed, so a pass stays one.
+"""
+
+from itertools import product
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats as st
+
+from bayes_scaling import priors
+from bayes_scaling._exgaussian import ExGaussian
+from bayes_scaling.errors import SpecError, UnknownNameError
+from bayes_scaling.laws import to_dict
+from bayes_scaling.observations import (
+    OBSERVATIONS,
+    Normal,
+    Observation,
+    StudentT,
+    UnderTuned,
+    observation_from_dict,
+)
+
+FALSE_ALARM = 1e-5
+DRAWS = 40_000
+MU = 2.5
+THETA = {"sigma": 0.01, "nu": 4.0, "h": -0.2, "debt": 0.03}
+X = {"flops": 3e21, "flops_ref": 1e20, "loss_sd": 0.02}
+
+CASES = {
+    " ".join([name, scale, noise, "known" * known]).strip(): OBSERVATIONS[name](
+        scale=scale, noise=noise, known=known
+    )
+    for name, scale, noise, known in product(
+        OBSERVATIONS, ("log", "linear"), ("constant", "compute"), (False, True)
+    )
+}
+every_model = pytest.mark.parametrize("model", CASES.values(), ids=CASES)
+
+
+def theta_of(model):
+    return {p.name: THETA[p.name] for p in model.params}
+
+
+def loss_grid(model):
+    """Space losses by sinh about MU: fine where the density is, and far out for heavy tails."""
+    steps = np.sinh(np.linspace(-9, 9, 20_001)) * 0.01
+    if model.scale == "linear":
+        return MU + steps
+    return MU * np.exp(steps[np.abs(steps) < 30])
+
+
+def density(model, loss, mu=MU, x=X):
+    with jax.enable_x64(True):
+        return np.exp(np.asarray(model.distribution(mu, theta_of(model), x).log_prob(loss)))
+
+
+@every_model
+def test_the_density_of_the_loss_integrates_to_one_and_draws_follow_it(model, distance):
+    grid = loss_grid(model)
+    rng = np.random.default_rng(11)
+    drawn = model.draw(rng, np.full(DRAWS, MU), theta_of(model), X)
+    assert drawn.shape == (DRAWS,)
+    gap, mass = distance(drawn, grid, density(model, grid))
+    # Beyond the grid, 40 units of scatter away, a t with 4 degrees of freedom has 1e-13.
+    assert mass == pytest.approx(1.0, abs=1e-5)
+    assert gap < st.kstwo.isf(FALSE_ALARM, DRAWS)
+
+
+@every_model
+def test_a_model_is_a_frozen_value_in_plain_data(model):
+    assert isinstance(model, Observation)
+    assert hash(model) == hash(type(model)(model.scale, model.noise, model.known))
+    assert observation_from_dict(to_dict(model)) == model
+    expected = {"flops"} if model.noise == "compute" else set()
+    expected |= {"loss_sd"} if model.known else set()
+    assert set(model.inputs) == expected
+
+
+@every_model
+def test_draws_broadcast_over_draws_and_runs(model):
+    mu = np.array([[2.0, 3.0, 4.0], [2.1, 3.1, 4.1]])
+    theta = {k: np.array([[v], [2 * v]]) for k, v in theta_of(model).items()}
+    x = {"flops": np.array([1e20, 1e21, 1e22]), "flops_ref": 1e21, "loss_sd": np.full(3, 0.01)}
+    drawn = model.draw(np.random.default_rng(0), mu, theta, x)
+    assert drawn.shape == (2, 3)
+    assert np.all(np.abs(np.log(drawn / mu)) < 1.0)
+    assert len(np.unique(drawn / mu)) == 6  # every row has its own scatter
+    again = model.draw(np.random.default_rng(0), mu, theta, x)
+    np.testing.assert_array_equal(drawn, again)
+
+
+@every_model
+def test_gradients_are_finite_far_from_the_law(model):
+    names = list(theta_of(model))
+
+    def log_prob(logs, mu, loss):
+        theta = dict(zip(names, jnp.exp(logs), strict=True))
+        if "h" in theta:
+            theta["h"] = -theta["h"]
+        return model.distribution(mu, theta, X).log_prob(loss)
+
+    logs = np.log(np.abs([THETA[n] for n in names]))
+    loss = MU * np.exp(np.array([-3.0, -0.5, -0.05, -1e-6, 0.0, 1e-6, 0.05, 0.5, 3.0]))
+    every = jax.vmap(jax.value_and_grad(log_prob, argnums=(0, 1)), in_axes=(None, None, 0))
+    with jax.enable_x64(True):
+        found = jax.jit(every)(logs, MU, loss)
+    assert all(np.all(np.isfinite(v)) for v in jax.tree.leaves(found))
+    # The density falls away from the law on either side.
+    height = np.asarray(found[0])
+    assert height[0] < height[1] < height[2]
+    assert height[-1] < height[-2] < height[-3]
+
+
+@pytest.mark.parametrize("scale", ["log", "linear"])
+@pytest.mark.parametrize("kind", [Normal, StudentT, UnderTuned])
+def test_known_noise_adds_in_quadrature(kind, scale):
+    sigma = 0.03 if scale == "log" else 0.03 * MU
+    known = {"loss_sd": 0.04 * MU}  # 3, 4, 5
+    both = kind(scale=scale, known=True).distribution(MU, {**THETA, "sigma": sigma}, known)
+    plain = kind(scale=scale).distribution(MU, {**THETA, "sigma": sigma * 5 / 3}, {})
+    loss = np.linspace(2.2, 2.9, 9)
+    np.testing.assert_allclose(both.log_prob(loss), plain.log_prob(loss), rtol=2e-5)
+
+
+@pytest.mark.parametrize("kind", [Normal, StudentT, UnderTuned])
+def test_noise_moves_as_a_power_of_compute(kind):
+    theta = {**THETA, "sigma": 0.01, "h": -0.25}
+    x = {"flops": 1e24, "flops_ref": 1e20}  # 1e4 ** -0.25 = 0.1
+    moved = kind(noise="compute").distribution(MU, theta, x)
+    plain = kind().distribution(MU, {**theta, "sigma": 0.001}, {})
+    loss = MU * (1 + np.linspace(-0.003, 0.003, 9))
+    np.testing.assert_allclose(moved.log_prob(loss), plain.log_prob(loss), rtol=1e-3)
+    at_reference = kind(noise="compute").distribution(MU, theta, {**x, "flops": 1e20})
+    plain = kind().distribution(MU, theta, {})
+    np.testing.assert_allclose(at_reference.log_prob(loss), plain.log_prob(loss), rtol=1e-5)
+
+
+def test_priors_of_scatter_in_nats_scale_with_the_loss():
+    (sigma,) = Normal(scale="linear").params
+    assert sigma.prior.times == "mean_loss"
+    assert sigma.unit == "nat/token"
+    (sigma,) = Normal().params
+    assert sigma.prior.times == ""
+
+
+# The exponentially modified Gaussian.
+
+
+def log_density(value, loc, scale, debt):
+    with jax.enable_x64(True):
+        return np.asarray(ExGaussian(loc, scale, debt).log_prob(value))
+
+
+@pytest.mark.parametrize("ratio", [0.02, 0.3, 1.0, 5.0, 100.0])
+def test_exgaussian_is_scipys_exponnorm(ratio):
+    loc, scale = 0.9, 0.01
+    value = loc + scale * np.linspace(-12, 60, 145)
+    expected = st.exponnorm.logpdf(value, ratio, loc=loc, scale=scale)
+    got = log_density(value, loc, scale, ratio * scale)
+    np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("debt", [1e-4, 1e-6, 1e-9, 1e-15])
+def test_without_debt_exgaussian_is_normal(debt):
+    # To first order the debt moves the centre by its mean, which bounds the difference.
+    value = 0.9 + 0.01 * np.linspace(-6, 6, 25)
+    gap = log_density(value, 0.9, 0.01, debt) - st.norm.logpdf(value, 0.9, 0.01)
+    assert np.abs(gap).max() < 10 * debt / 0.01 + 1e-9
+
+
+def test_without_scatter_exgaussian_is_exponential():
+    value = 0.9 + np.linspace(0.01, 0.5, 25)
+    gap = log_density(value, 0.9, 1e-9, 0.03) - st.expon.logpdf(value, 0.9, 0.03)
+    np.testing.assert_allclose(gap, 0.0, atol=1e-6)
+
+
+def test_exgaussian_samples_itself(distance):
+    dist = ExGaussian(0.9, 0.01, 0.03)
+    grid = np.linspace(0.8, 1.9, 40_001)
+    drawn = np.asarray(dist.sample(jax.random.key(0), (DRAWS,)), float)
+    gap, mass = distance(drawn, grid, np.exp(log_density(grid, 0.9, 0.01, 0.03)))
+    assert mass == pytest.approx(1.0, abs=1e-6)
+    assert gap < st.kstwo.isf(FALSE_ALARM, DRAWS)
+    assert ExGaussian(np.zeros(3), 0.01, np.ones((2, 1))).sample(jax.random.key(0)).shape == (2, 3)
+
+
+# Plain data, and what is said of mistakes.
+
+
+def test_an_unknown_observation_model_is_told_what_was_meant():
+    with pytest.raises(UnknownNameError, match=r"no observation model is named 'studentt'.*Did"):
+        observation_from_dict("studentt")
+
+
+def test_an_unknown_choice_is_told_what_was_meant():
+    with pytest.raises(SpecError, match=r"'normal' has no choice 'scales'. Did you mean 'scale'"):
+        observation_from_dict({"name": "normal", "scales": "log"})
+
+
+@pytest.mark.parametrize("wrong", [{"scale": "logarithmic"}, {"noise": "heavy"}])
+def test_a_value_that_a_choice_does_not_have(wrong):
+    with pytest.raises(SpecError):
+        observation_from_dict({"name": "normal", **wrong})
+
+
+@every_model
+def test_every_default_prior_is_proper(model):
+    rng = np.random.default_rng(0)
+    for p in model.params:
+        numbers = priors.values(p.prior, {"min_loss": 2.0, "mean_loss": 3.0})
+        value, _ = priors.draw(p.prior, numbers, rng, 100)
+        assert np.all(np.isfinite(value))
+        assert p.role == "noise"
