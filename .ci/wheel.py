@@ -13,7 +13,7 @@ if not {"chinchilla", "chinchilla-245", "chinchilla-hoffmann"} <= set(names):
     sys.exit(f"the wheel lacks cards: it has {names}")
 for name in names:
     plan = bs.allocate(bs.load_posterior(name), 1e22)
-    print(name, bs.load_model(name).law.name, f"{float(plan.params_opt.median()):.3g} params at 1e22 FLOP")
+    print(f"{name}: {float(plan.params_opt.median()):.3g} params at 1e22 FLOP")
 for name in bs.list_datasets()["name"]:
     bs.describe_dataset(name)
 print(len(bs.load_dataset("nine-runs")), "runs embedded")

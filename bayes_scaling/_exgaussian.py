@@ -10,37 +10,38 @@ from numpyro.distributions.util import promote_shapes, validate_sample
 
 
 class ExGaussian(Distribution):
-    """``loc + Normal(0, scale) + Exponential(mean)``.
+    """``loc + Normal(0, scale) + Exponential(debt)``, `debt` its mean.
 
     Parameters
     ----------
-    loc, scale, mean : arrays that broadcast
+    loc, scale, debt : arrays that broadcast
         Centre and sd of the Gaussian part, mean of the exponential part.
     """
 
     arg_constraints = {  # noqa: RUF012 (NumPyro reads a plain dict)
         "loc": constraints.real,
         "scale": constraints.positive,
-        "mean": constraints.positive,
+        "debt": constraints.positive,
     }
-    support = constraints.real
-    reparametrized_params = ["loc", "scale", "mean"]  # noqa: RUF012
+    support: Any = constraints.real
+    reparametrized_params = ["loc", "scale", "debt"]  # noqa: RUF012
 
-    def __init__(self, loc: Any, scale: Any, mean: Any, *, validate_args: Any = None) -> None:
-        self.loc, self.scale, self.mean_debt = promote_shapes(loc, scale, mean)
-        shape = jax.lax.broadcast_shapes(jnp.shape(loc), jnp.shape(scale), jnp.shape(mean))
+    def __init__(self, loc: Any, scale: Any, debt: Any, *, validate_args: Any = None) -> None:
+        shaped: Any = promote_shapes(loc, scale, debt)
+        self.loc, self.scale, self.debt = shaped
+        shape = jax.lax.broadcast_shapes(jnp.shape(loc), jnp.shape(scale), jnp.shape(debt))
         super().__init__(batch_shape=shape, validate_args=validate_args)
 
     @validate_sample
     def log_prob(self, value: Any) -> Any:
         """Return the log density, stable for any ratio of the two spreads."""
         z = (value - self.loc) / self.scale
-        r = self.scale / self.mean_debt
-        return -jnp.log(self.mean_debt) + 0.5 * r * r - r * z + log_ndtr(z - r)
+        r = self.scale / self.debt
+        return -jnp.log(self.debt) + 0.5 * r * r - r * z + log_ndtr(z - r)
 
     def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
         """Draw."""
         shape = sample_shape + self.batch_shape
         normal, exponential = jax.random.split(key)
         gauss = self.loc + self.scale * jax.random.normal(normal, shape)
-        return gauss + self.mean_debt * jax.random.exponential(exponential, shape)
+        return gauss + self.debt * jax.random.exponential(exponential, shape)

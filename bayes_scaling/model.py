@@ -192,7 +192,8 @@ def model_from_dict(spec: Mapping[str, Any]) -> ScalingModel:
         column, modes = spec["pooling"].get("column"), dict(spec["pooling"].get("modes", {}))
         wrong = {k: v for k, v in modes.items() if v not in get_args(Mode)}
         if not column or wrong:
-            msg = f"pooling needs a column and modes among {get_args(Mode)}; found {spec['pooling']}"
+            known = ", ".join(get_args(Mode))
+            msg = f"pooling needs a column and modes among {known}; found {spec['pooling']}"
             raise SpecError(msg)
         pooling = Pooling(str(column), tuple(sorted(modes.items())))
     return ScalingModel(law, observation, priors, pooling)

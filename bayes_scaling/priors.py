@@ -49,7 +49,6 @@ class Kind:
 KINDS: Registry[Kind] = Registry("prior distribution")
 
 
-
 def _lognormal(dist: Any, v: Numbers) -> Any:
     import jax.numpy as jnp
 
@@ -115,6 +114,7 @@ for _name, _kind in {
     ),
 }.items():
     KINDS.add(_name, _kind)
+
 
 def distribution(structure: Prior, values: Mapping[str, Any]) -> Any:
     """Build the NumPyro distribution of a prior.
@@ -288,8 +288,8 @@ def elicit(dist: str, quantiles: Mapping[float, float], *, times: str = "") -> P
     Examples
     --------
     >>> from bayes_scaling.priors import elicit
-    >>> elicit("LogNormal", {0.025: 0.11, 0.975: 0.80})
-    Prior('LogNormal', median=0.296648, sigma=0.506135)
+    >>> elicit("Normal", {0.025: -1.96, 0.975: 1.96}).args[0]
+    ('loc', 0.0)
     """
     from scipy.special import erfinv, ndtri
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling import priors
+from bayes_scaling.data.numbers import usable, values_of
 from bayes_scaling.errors import FitError, Problem, TableError
 from bayes_scaling.laws import bind
 from bayes_scaling.model import ScalingModel, model_to_json
@@ -76,25 +77,26 @@ def prepare(model: ScalingModel, runs: pd.DataFrame) -> Prepared:
         No usable row.
     """
     outcome = model.law.outcome
-    used = runs[runs["use"]] if "use" in runs else runs
+    used = usable(runs) if "use" in runs else runs
     problems = []
     for name in (*model.inputs, outcome):
         if name not in used:
             do = "add it, or choose a model that does not need it"
             problems.append(Problem(name, (), "missing, and the model needs it", do))
-        elif used[name].isna().any():
-            rows = tuple(f"row {i}" for i in used.index[used[name].isna()])
+        elif (gaps := np.asarray(pd.isna(used[name]))).any():
+            rows = tuple(f"row {i}" for i in used.index[gaps])
             do = "fill the values in or drop these runs"
             problems.append(Problem(name, rows, f"{len(rows)} missing values", do))
     if problems:
-        raise TableError("model and table", problems)
+        source = "model and table"
+        raise TableError(source, problems)
     if used.empty:
         msg = "no usable run in the table: every row is flagged as unusable; see its column `flag`"
         raise FitError(msg)
     numeric = [n for n in dict.fromkeys((*model.inputs, "flops")) if n in used]
     numeric = [n for n in numeric if not (model.pooling and n == model.pooling.column)]
-    x = {name: used[name].to_numpy(float) for name in numeric}
-    y = used[outcome].to_numpy(float)
+    x = {name: values_of(used, name) for name in numeric}
+    y = values_of(used, outcome)
     law = bind(model.law, x)
     groups, index = (), np.zeros(len(y), int)
     if model.pooling:
@@ -124,7 +126,7 @@ def _data(
     if n_groups:
         data["group"] = np.pad(group, fill, mode="edge")
         each = pd.Series(y).groupby(group)
-        by_group = {"min_loss": each.min().to_numpy(), "mean_loss": each.mean().to_numpy()}
+        by_group = {"min_loss": np.asarray(each.min()), "mean_loss": np.asarray(each.mean())}
         scale = {p.name: by_group[t] for p in model.params if (t := model.prior(p.name).times)}
         data["group_scale"] = {
             p.name: scale.get(p.name, np.ones(n_groups))
@@ -220,11 +222,14 @@ class Program:
         return {k: v for k, (v, _) in both.items()}, {k: v for k, (_, v) in both.items()}
 
     def _draw(self, param: Param, data: Mapping[str, Any]) -> Any:
+        import jax.numpy as jnp
         import numpyro
         import numpyro.distributions as dist
 
         name, prior = param.name, self.structure.prior(param.name)
         mode, numbers = self.structure.mode(param), data["prior"][name]
+        if prior.dist == "Fixed":
+            return numpyro.deterministic(name, jnp.asarray(numbers["value"]))
         if mode == "shared":
             return numpyro.sample(name, priors.distribution(prior, numbers))
         scale, groups = data["group_scale"][name], data["group_scale"][name].shape[0]
@@ -232,7 +237,8 @@ class Program:
             own = {**numbers, "scale_by": scale} if prior.times else numbers
             each = priors.distribution(prior, own).expand([groups])
             with numpyro.plate("group", groups):
-                return numpyro.sample(f"{name}_group", each)[data["group"]]
+                own_values: Any = numpyro.sample(f"{name}_group", each)
+            return own_values[data["group"]]
         overall = numbers.get("scale_by", 1.0)
         centre = numpyro.sample(name, priors.distribution(prior, numbers))
         spread = numpyro.sample(f"{name}_sd", dist.HalfNormal(data["group_sd"][name]))
@@ -243,4 +249,5 @@ class Program:
         bare = {k: v for k, v in numbers.items() if k != "scale_by"}
         onto = dist.biject_to(priors.distribution(replace(prior, times=""), bare).support)
         value = onto(onto.inv(centre / overall) + spread * z) * scale
-        return numpyro.deterministic(f"{name}_group", value)[data["group"]]
+        numpyro.deterministic(f"{name}_group", value)
+        return value[data["group"]]

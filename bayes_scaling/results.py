@@ -55,7 +55,7 @@ def theta_of(fit: xr.DataTree, group: str | None = None) -> dict[str, xr.DataArr
     for p in model.params:
         each = f"{p.name}_group"
         if each in posterior and (group is not None or p.name not in posterior):
-            assert model.pooling is not None  # noqa: S101
+            assert model.pooling is not None, "only pooled models have groups"
             column = model.pooling.column
             groups = [str(g) for g in posterior[column].values]
             if group not in groups:
@@ -154,14 +154,11 @@ def dataset(
 def tree(groups: Mapping[str, xr.Dataset], model: ScalingModel, **attrs: Any) -> xr.DataTree:
     """Join groups into a fit whose root attributes say what it is."""
     out = xr.DataTree.from_dict({f"/{k}": v for k, v in groups.items()})
-    out.attrs.update(
-        {
-            "bayes_scaling_schema": SCHEMA,
-            "bayes_scaling_version": __version__,
-            "model": model_to_json(model),
-            **{k: v if isinstance(v, str | int | float) else json.dumps(v) for k, v in attrs.items()},
-        }
-    )
+    out.attrs["bayes_scaling_schema"] = SCHEMA
+    out.attrs["bayes_scaling_version"] = __version__
+    out.attrs["model"] = model_to_json(model)
+    for name, value in attrs.items():  # NetCDF keeps text and numbers; the rest goes as JSON
+        out.attrs[name] = value if isinstance(value, str | int | float) else json.dumps(value)
     out.attrs["posterior_sha256"] = digest(out)
     return out
 

@@ -1,4 +1,4 @@
-"""Whether the draws of a fit are to be trusted: read off when it is made, said wherever it is used."""
+"""Whether the draws of a fit are to be trusted: judged when made, said wherever it is used."""
 
 import json
 import warnings
@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import xarray as xr
 
+from bayes_scaling._compat import diagnostics
 from bayes_scaling.data.verdicts import Verdict
 
 R_HAT, ESS, E_BFMI, K_HAT = 1.01, 400, 0.3, 0.7  # Vehtari et al. 2021, 2024; Betancourt 2016
@@ -42,13 +43,10 @@ def diagnose(posterior: xr.Dataset, stats: xr.Dataset, attrs: dict) -> list[Verd
 
 
 def _convergence(posterior: xr.Dataset) -> Verdict:
-    from arviz_stats import summary
-
-    table = summary(posterior, kind="diagnostics", round_to="none")
-    if "r_hat" not in table or posterior.sizes.get("chain", 1) < 2:
-        table["r_hat"] = 1.0
-    r_hat, bulk, tail = table["r_hat"].max(), table["ess_bulk"].min(), table["ess_tail"].min()
-    worst = str(table["ess_bulk"].idxmin())
+    table = diagnostics(posterior)
+    r_hat = float(np.max(table["r_hat"]))
+    bulk, tail = float(np.min(table["ess_bulk"])), float(np.min(table["ess_tail"]))
+    worst = str(table.index[int(np.argmin(table["ess_bulk"]))])
     found = f"largest R-hat {r_hat:.3f}, smallest ESS {bulk:.0f} bulk, {tail:.0f} tail ({worst})"
     do = "ask for more draws, or fit with method='nuts' and a longer warmup"
     ok = r_hat < R_HAT and min(bulk, tail) > ESS

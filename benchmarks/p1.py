@@ -60,7 +60,7 @@ def run() -> Report:
     return report
 
 
-def _more_extreme(fit, runs) -> float:  # noqa: ANN001
+def _more_extreme(fit, runs) -> float:
     """Return the share of draws further from the posterior's centre than Hoffmann's rounded fit."""
     law = bind(bs.Chinchilla(), {c: runs[c].to_numpy(float) for c in ("params", "tokens")})
     names = [p.name for p in law.params]

@@ -7,7 +7,10 @@ import bayes_scaling as bs
 from benchmarks.report import Report
 from benchmarks.tables import chinchilla
 
-ANCHOR = {"217": "probe .0272, Huber .0282, SSL .0340", "222": "probe .0274, Huber .0381, SSL .0633"}
+ANCHOR = {
+    "217": "probe .0272, Huber .0282, SSL .0340",
+    "222": "probe .0274, Huber .0381, SSL .0633",
+}
 SEEDS = (0, 1, 2)
 
 
@@ -23,16 +26,29 @@ def run() -> Report:
         rmse[rows] = max(s["rmse"] for s in scores)
         report.gate(f"RMSE trained on {rows}, worst of 3 seeds (at most .0275)", ANCHOR[rows],
                     f"{rmse[rows]:.5f}", rmse[rows] <= 0.0275)  # fmt: skip
-        for name in ("coverage 50", "coverage 80", "coverage 95", "width 95", "log density", "crps"):
+        for name in (
+            "coverage 50",
+            "coverage 80",
+            "coverage 95",
+            "width 95",
+            "log density",
+            "crps",
+        ):
             report.show(f"  {name}", "", f"{scores[0][name]:.3f}")
         attrs = fits[0].attrs
-        report.show("  engine, k-hat, seconds", "", f"{attrs['method']}, {attrs['k_hat']:.2f}, {attrs['seconds']}")
+        report.show(
+            "  engine, k-hat, seconds",
+            "",
+            f"{attrs['method']}, {attrs['k_hat']:.2f}, {attrs['seconds']}",
+        )
     gap = abs(rmse["217"] - rmse["222"])
-    report.gate("difference of RMSE (at most .002)", "Huber .0099, SSL .0293", f"{gap:.5f}", gap <= 0.002)
+    report.gate(
+        "difference of RMSE (at most .002)", "Huber .0099, SSL .0293", f"{gap:.5f}", gap <= 0.002
+    )
     return report
 
 
-def score(fit, test: pd.DataFrame) -> dict[str, float]:  # noqa: ANN001
+def score(fit, test: pd.DataFrame) -> dict[str, float]:
     """Score the posterior predictive of new runs against measured ones."""
     there = bs.predict(fit, test[["params", "tokens", "flops"]])
     draws = there["loss_run"].values.reshape(-1, len(test))

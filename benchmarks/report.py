@@ -51,6 +51,11 @@ class Report:
 
     def markdown(self) -> str:
         """Write the report for the results page."""
-        lines = [f"## {self.name}. {self.title}", "", "| quantity | anchor | ours | |", "|---|---|---|---|"]
+        lines = [
+            f"## {self.name}. {self.title}",
+            "",
+            "| quantity | anchor | ours | |",
+            "|---|---|---|---|",
+        ]
         lines += ["| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in self.rows]
         return "\n".join([*lines, "", self.verdict, ""])

@@ -70,15 +70,24 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         lines = [f"{self.name}: {self.title}", "", self.story.strip(), ""]
         if self.data:
             lines.append(f"data        {self.data.name}, {self.data.rows} runs")
-        lines.append(f"law         {self.model.get('law')}")
-        lines.append(f"observation {self.model.get('observation', 'student_t')}")
+        lines.append(f"law         {_choices(self.model.get('law', 'chinchilla'))}")
+        lines.append(f"observation {_choices(self.model.get('observation', 'student_t'))}")
         s = self.sampler
         lines.append(f"sampler     {s.method}, {s.chains} chains x {s.draws} draws, seed {s.seed}")
         if self.acceptance:
-            made = ", ".join(f"{k} {v}" for k, v in self.acceptance.items() if k != "versions")
+            figures = {k: v for k, v in self.acceptance.items() if not isinstance(v, dict)}
+            made = ", ".join(f"{k} {v}" for k, v in figures.items())
             lines.append(f"acceptance  {made}")
         lines += [f"reference   {r}" for r in self.references]
         return "\n".join(lines)
+
+
+def _choices(spec: Any) -> str:
+    """Write a law or an observation model as "name (choice=value, ...)"."""
+    if isinstance(spec, str):
+        return spec
+    rest = ", ".join(f"{k}={v}" for k, v in spec.items() if k != "name")
+    return f"{spec.get('name')} ({rest})" if rest else str(spec.get("name"))
 
 
 def read_card(path: Path) -> Card:

@@ -47,7 +47,8 @@ def card_path(name: str | Path) -> Path:
         return given / "card.toml"
     folders = card_folders()
     if str(name) not in folders:
-        raise UnknownNameError("model card", str(name), folders, did_you_mean(name, folders))
+        hint = did_you_mean(name, folders)
+        raise UnknownNameError("model card", str(name), folders, hint)  # noqa: EM101
     return folders[str(name)] / "card.toml"
 
 

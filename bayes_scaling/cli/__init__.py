@@ -54,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Examples
     --------
     >>> from bayes_scaling.cli import main
-    >>> main(["--version"])
-    0.1.0
+    >>> main(["data", "fetch", "nine-runs"])
+    nine-runs ships with the package: there is nothing to download
     0
     """
     with warnings.catch_warnings():

@@ -103,7 +103,8 @@ def allocate(
     budget : list of float, FLOP
         Training compute, C = 6 N D, such as 1e24; may be repeated.
     loss : list of float, nats/token
-        A loss to reach with the least compute; may be repeated.
+        A loss to reach with the least compute; may be repeated. In JSON, null is compute without
+        end: no amount reaches it.
     group : str
         Which group of a pooled model; the population's without it.
     json : bool

@@ -96,7 +96,7 @@ def demo(
     screen.print("[bold]3. Files[/]")
     for file in (*figures, path):
         screen.print(f"   {file}", soft_wrap=True, markup=False)
-    screen.print(f"\n[bold]In one sentence:[/] {closing}\n")
+    screen.print(f"\n[bold]In one sentence, from the real data:[/] {closing}\n")
     screen.print("Next, with your own table:\n  bayes-scaling data summary runs.csv")
     screen.print("  bayes-scaling fit runs.csv --out fit.nc")
     return UNTRUSTED if report.status == "FAIL" else trust_status(trust)

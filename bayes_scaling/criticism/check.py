@@ -1,19 +1,21 @@
 """PASS, REVIEW or FAIL, and what to do: everything a person should know before using a fit."""
 
 import json
-import warnings
+import textwrap
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_scaling._compat import pareto_k
 from bayes_scaling.criticism.predictive import predictive_verdicts
 from bayes_scaling.data.verdicts import Verdict
 from bayes_scaling.predict import beyond
 from bayes_scaling.results import model_of
 from bayes_scaling.trust import verdicts_of
 
+WIDTH = 96
 ORDER = ("PASS", "SKIP", "REVIEW", "FAIL")
 LEARNED = 0.1  # contraction below which a parameter's posterior is its prior
 FLOOR_LEARNED = 0.5
@@ -48,9 +50,9 @@ class Check:
         """Write the page a person reads."""
         lines = [f"check: {self.status}"]
         for v in self.verdicts:
-            lines.append(f"  {v.status:6} {v.name}: {v.found}")
+            lines += _wrap(f"{v.name}: {v.found}", f"  {v.status:6} ", " " * 9)
             if v.status in ("REVIEW", "FAIL") and v.do:
-                lines.append(f"         -> {v.do}")
+                lines += _wrap(v.do, " " * 9 + "-> ", " " * 12)
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -104,6 +106,10 @@ def check(fit: xr.DataTree, *, budget: float | None = None) -> Check:
     return Check(tuple(out))
 
 
+def _wrap(text: str, first: str, rest: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=rest)
+
+
 def _recorded(fit: xr.DataTree, found: list[Verdict]) -> list[Verdict]:
     """Put in what was found when a published posterior still had its data."""
     record = [Verdict(*v) for v in json.loads(fit.attrs.get("recorded", "[]"))]
@@ -120,7 +126,8 @@ def _table(fit: xr.DataTree) -> list[Verdict]:
     if unused:
         first = "; ".join(f"run {k}: {v}" for k, v in list(unused.items())[:3])
         found = f"{len(unused)} runs were not used ({first})"
-        out.append(Verdict("unused runs", "REVIEW", found, "make sure that they should be left out"))
+        do = "make sure that they should be left out"
+        out.append(Verdict("unused runs", "REVIEW", found, do))
     return out
 
 
@@ -128,14 +135,9 @@ def _influence(fit: xr.DataTree) -> Verdict:
     name, do = "leave-one-out", "look at that run; refit without it and see whether the plan moves"
     if "log_likelihood" not in fit.children:
         return Verdict(name, "SKIP", "not checked: the fit carries no log likelihood", "")
-    from arviz_stats import loo
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # what it warns of is what we report
-        k = loo(fit, pointwise=True).pareto_k
+    k, runs = pareto_k(fit)
     worst = float(k.max())
-    row = k.run.values[int(np.argmax(k.values))]
-    found = f"largest Pareto k {worst:.2f} (run {row})"
+    found = f"largest Pareto k {worst:.2f} (run {runs[int(np.argmax(k))]})"
     return Verdict(name, "PASS" if worst < INFLUENTIAL else "REVIEW", found, do)
 
 
@@ -175,5 +177,3 @@ def _distance(fit: xr.DataTree, budget: float) -> Verdict:
     found = f"{budget:.3g} FLOP lies {decades:.1f} decades beyond the largest run"
     do = "intervals there take the law as exact; train a run on the way and check it first"
     return Verdict("extrapolation", "REVIEW" if decades > FAR else "PASS", found, do)
-
-

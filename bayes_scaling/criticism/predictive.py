@@ -1,4 +1,4 @@
-"""Posterior predictive checks: would the model produce residuals like these?"""
+"""Posterior predictive checks: whether the model would produce residuals like these."""
 
 from collections.abc import Callable
 
@@ -40,7 +40,7 @@ def predictive_p(fit: xr.DataTree) -> dict[str, float]:
     replicated = fit["posterior_predictive"][name].stack(sample=("chain", "draw"))
     replicated = replicated.transpose("sample", "run").values
     centre = np.log(np.median(replicated, axis=0))
-    measured = np.log(fit["observed_data"][name].values)[None] - centre
+    measured = np.log(fit["observed_data"].to_dataset()[name].values)[None] - centre
     replicated = np.log(replicated) - centre
     out = {}
     for label, statistic in _statistics(data).items():

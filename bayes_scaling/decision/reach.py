@@ -65,13 +65,11 @@ def compute_to_reach(fit: xr.DataTree, loss: Any, *, group: str | None = None) -
     out = xr.Dataset({"flops": flops, "params": params, "tokens": tokens}, attrs={"trust": trust})
     for name, unit in (("flops", "FLOP"), ("params", "params"), ("tokens", "tokens")):
         out[name] = out[name].where(np.isfinite(flops), np.inf).assign_attrs(units=unit)
-    out["reachable"] = np.isfinite(flops).mean(SAMPLES)
+    out["reachable"] = flops.map_blocks(np.isfinite).mean(SAMPLES)
     return out.transpose(*SAMPLES, "target")
 
 
-def iso_loss(
-    fit: xr.DataTree, loss: float, params: Any, *, group: str | None = None
-) -> xr.Dataset:
+def iso_loss(fit: xr.DataTree, loss: float, params: Any, *, group: str | None = None) -> xr.Dataset:
     """Find the tokens with which each size reaches a loss, draw by draw.
 
     Parameters
@@ -113,7 +111,7 @@ def iso_loss(
         {
             "tokens": tokens.assign_attrs(units="tokens"),
             "flops": (PER_TOKEN * sizes * tokens).assign_attrs(units="FLOP"),
-            "reachable": np.isfinite(tokens).mean(SAMPLES),
+            "reachable": tokens.map_blocks(np.isfinite).mean(SAMPLES),
         },
         attrs={"trust": trust, "loss": target},
     )

@@ -18,7 +18,8 @@ def keep_compiled() -> None:
     import platformdirs
 
     wanted = os.environ.get(SWITCH, "")
-    if wanted.lower() in ("off", "0", "false") or jax.config.jax_compilation_cache_dir:
+    users = getattr(jax.config, "jax_compilation_cache_dir", None)
+    if wanted.lower() in ("off", "0", "false") or users:
         return
     folder = Path(wanted) if wanted else Path(platformdirs.user_cache_dir("bayes_scaling")) / "jax"
     try:

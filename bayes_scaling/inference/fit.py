@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_scaling.data.numbers import values_of
 from bayes_scaling.data.read import read_runs
 from bayes_scaling.data.record import RECORD
 from bayes_scaling.data.summary import summary
@@ -79,7 +80,7 @@ def fit(
     Examples
     --------
     >>> import bayes_scaling as bs
-    >>> fit = bs.fit(bs.ScalingModel(), bs.load_dataset("nine-runs"), seed=0)
+    >>> fit = bs.fit(bs.ScalingModel(), bs.load_dataset("simulated-chinchilla"), seed=0)
     >>> sorted(fit.children)  # doctest: +NORMALIZE_WHITESPACE
     ['constant_data', 'log_likelihood', 'log_prior', 'observed_data', 'posterior',
      'posterior_predictive', 'prior', 'sample_stats']
@@ -91,7 +92,7 @@ def fit(
     refusals = [v for v in judged.verdicts if v.status == "FAIL"]
     if refusals and not force:
         lines = "\n".join(f"  - {v.found}; {v.do}" for v in refusals)
-        msg = f"the table cannot identify {model.law.name!r}:\n{lines}\nforce=True fits it anyway."
+        msg = f"the table cannot identify {model.law.name!r}:\n{lines}\nforce=True (on the command line --force) fits it anyway."
         raise FitError(msg)
     ready = prepare(model, runs)
     got = sample(
@@ -112,7 +113,7 @@ def fit(
         seed,
         table={k: v for k, v in record.items() if k in ("source", "flops", "count", "notes")},
         rows=len(ready.runs),
-        unused={str(i): str(unused["flag"][i]) for i in unused.index},
+        unused=dict(zip(map(str, unused.index), map(str, unused["flag"]), strict=True)),
         refusals=[v.found for v in refusals],
         seconds=round(time.perf_counter() - start, 3),
     )
@@ -161,9 +162,9 @@ def _tree(ready: Prepared, got: Draws, seed: int, **attrs: Any) -> xr.DataTree:
 def _scale_of(runs: pd.DataFrame) -> dict[str, Any]:
     """Return how far the table reaches: what later says that a prediction lies beyond it."""
     sizes = [c for c in ("params", "tokens", "flops") if c in runs]
-    out: dict[str, Any] = {"largest": {c: float(runs[c].max()) for c in sizes}}
+    out: dict[str, Any] = {"largest": {c: float(values_of(runs, c).max()) for c in sizes}}
     if "flops" in runs:
-        out["log_flops_mean"] = float(np.log(runs["flops"].to_numpy(float)).mean())
+        out["log_flops_mean"] = float(np.log(values_of(runs, "flops")).mean())
     return out
 
 
@@ -192,7 +193,7 @@ def _inputs(ready: Prepared) -> xr.Dataset:
     values = {c: ready.runs[c].to_numpy() for c in sorted(known)}
     values = {c: v.astype(str) if v.dtype == object else v for c, v in values.items()}
     coords = {"run": ready.runs.index.to_numpy()}
-    return dataset(values, {c: ("run",) for c in values}, coords, ())
+    return dataset(values, dict.fromkeys(values, ("run",)), coords, ())
 
 
 def _at_terminal() -> bool:

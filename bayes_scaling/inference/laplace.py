@@ -1,9 +1,9 @@
 """The importance-sampled Laplace engine: a posterior in a fraction of a second, certified.
 
 Draw from a multivariate t about the optimum, weigh by the true density, smooth the weights, and
-look at their tail. Where the tail says that the proposal was poor, move and reshape it by the
-weighted draws and try again (adaptive importance sampling, Cappe et al. 2008,
-doi:10.1007/s11222-008-9059-x).
+look at their tail. Where the tail says that the proposal was poor, let a mixture of t's learn the
+shape from the weighted draws (adaptive importance sampling) and draw again. The certificate is
+always that of draws which the proposal has not seen.
 """
 
 from dataclasses import dataclass
@@ -11,19 +11,20 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from bayes_scaling.inference import psis
 from bayes_scaling.inference._x64 import in_float64
 from bayes_scaling.inference.optimum import Optimum
+from bayes_scaling.inference.proposal import Mixture, single, spread_over
 from bayes_scaling.inference.target import Target
 
-DF = 7.0  # tails heavier than a posterior's, light enough to keep most draws useful
-ROUNDS = 4
 GOOD_K = 0.7  # above it, importance weights are not to be trusted (Vehtari et al. 2024)
 CALM_K = 0.5  # below it, another round cannot help much
 SLACK = 2  # proposals per draw kept
+ROUNDS = 10  # a first proposal, one reshaped, then mixtures
+COMPONENTS = 8
+LEARN = 400  # effective draws that a refit should rest on; weights are tempered until it does
 
 
 @dataclass(frozen=True)
@@ -70,15 +71,16 @@ def importance(
     Returns
     -------
     Weighted
+        Of the first proposal that is good enough, else of the best one tried.
     """
     rng = np.random.default_rng(seed)
-    centre, chol = optimum.z, scale_of(optimum.hessian)
-    best = None
+    proposal = _first(optimum)
+    best: Weighted | None = None
     for attempt in range(1, ROUNDS + 1):
-        unit = _t_draws(rng, draws * SLACK, target.size)
-        log_t = -0.5 * (DF + target.size) * np.log1p(np.sum(unit**2, axis=1) / DF)
-        z, log_density = jax.device_get(_weigh(target, unit, centre, chol, data))
-        log_ratio = np.where(np.isfinite(log_density), log_density, -np.inf) - log_t
+        z = proposal.draw(rng, draws * SLACK)
+        log_density = log_density_at(target, z, data)
+        log_ratio = np.where(np.isfinite(log_density), log_density, -np.inf)
+        log_ratio = log_ratio - proposal.log_density(z)
         log_weight, k_hat = psis.smooth(log_ratio)
         effective = psis.effective(log_weight)
         pick = psis.resample(log_weight, draws, rng)
@@ -87,13 +89,30 @@ def importance(
             best = got
         if k_hat < CALM_K and effective > draws / 4:
             break
-        weight = np.exp(log_weight)
-        centre = weight @ z
-        spread = (z - centre).T @ ((z - centre) * weight[:, None])
-        chol = np.linalg.cholesky(spread + 1e-10 * np.trace(spread) * np.eye(target.size))
-        chol = chol * np.sqrt((DF - 2) / DF)
-    assert best is not None  # noqa: S101 (ROUNDS is positive)
+        weight = _tempered(log_ratio)
+        if attempt == 2:
+            proposal = spread_over(rng, z, weight, COMPONENTS)
+        proposal = proposal.refit(z, weight)
+    assert best is not None, "ROUNDS is positive"
     return best
+
+
+def _first(optimum: Optimum) -> Mixture:
+    return single(optimum.z, scale_of(optimum.hessian))
+
+
+def _tempered(log_ratio: np.ndarray) -> np.ndarray:
+    """Return weights, flattened by a power until enough draws count."""
+    finite = np.where(np.isfinite(log_ratio), log_ratio, -np.inf)
+    finite = finite - finite.max()
+    power = 1.0
+    for _ in range(30):
+        weight = np.exp(power * finite)
+        weight = weight / weight.sum()
+        if 1 / np.sum(weight**2) > LEARN:
+            break
+        power *= 0.8
+    return weight
 
 
 def scale_of(hessian: np.ndarray) -> np.ndarray:
@@ -102,20 +121,15 @@ def scale_of(hessian: np.ndarray) -> np.ndarray:
     return v / np.sqrt(np.maximum(np.abs(w), 1e-6 * np.abs(w).max()))
 
 
-def _t_draws(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
-    return rng.normal(size=(count, size)) / np.sqrt(rng.chisquare(DF, size=(count, 1)) / DF)
+@in_float64
+def log_density_at(target: Target, z: np.ndarray, data: Any) -> np.ndarray:
+    """Return the log density at points of R^d, (point, d) to (point,)."""
+    return np.asarray(_log_density(target, z, data))
 
 
 @partial(jax.jit, static_argnums=0)
-def _weigh(target: Target, unit: Any, centre: Any, chol: Any, data: Any) -> Any:
-    z = centre + unit @ chol.T
-    return z, -jax.vmap(lambda point: target.potential(point, data))(z)
-
-
-def log_density(target: Target, z: np.ndarray, data: Any) -> np.ndarray:
-    """Return the log density at points of R^d, (point, d) to (point,)."""
-    unit, none = np.asarray(z), np.zeros(target.size)
-    return np.asarray(_weigh(target, unit, none, np.eye(target.size), data)[1])
+def _log_density(target: Target, z: Any, data: Any) -> Any:
+    return -jax.vmap(lambda point: target.potential(point, data))(z)
 
 
 @in_float64

@@ -10,7 +10,7 @@ import numpyro
 import numpyro.distributions as dist
 
 from bayes_scaling.inference._x64 import in_float64
-from bayes_scaling.inference.laplace import log_density, scale_of
+from bayes_scaling.inference.laplace import log_density_at, scale_of
 from bayes_scaling.inference.optimum import Optimum
 from bayes_scaling.inference.target import Target
 
@@ -103,7 +103,7 @@ def sample_nuts(
     chol = scale_of(optimum.hessian)
     start = 2 * rng.normal(size=(chains, target.size)) / np.sqrt(rng.chisquare(7, (chains, 1)) / 7)
     for _ in range(20):  # a start of zero density would hang its chain: pull it in
-        bad = ~np.isfinite(log_density(target, optimum.z + start @ chol.T, data))
+        bad = ~np.isfinite(log_density_at(target, optimum.z + start @ chol.T, data))
         start[bad] /= 2
     mcmc = _sampler(target, draws, warmup, chains, progress)
     fields = ("diverging", "energy", "potential_energy", "accept_prob", "num_steps")

@@ -14,6 +14,8 @@ from bayes_scaling.inference.target import Target, starts_for
 STARTS = 16  # enough that a second basin holding a tenth of the prior is missed once in 5
 SCREEN = 256  # prior draws of which the best are started from
 STEPS = 100
+DECREMENT = 1e-7  # nats, twice: how far below the optimum a search may stop
+ROUNDING = 1e-13  # steps at rounding level are taken, or convergence would hang on luck
 SAME_MODE = 3.0  # Mahalanobis distance below which two optima are one
 
 
@@ -114,7 +116,7 @@ def _newton(potential: Any, start: Any) -> Any:
         trial, here, damping, _, count = state
         z, (f, g, hessian) = here
         there = look(trial)
-        ok = (there[0] <= f) & jnp.isfinite(there[0]) & jnp.all(jnp.isfinite(there[2]))
+        ok = (there[0] <= f + ROUNDING * jnp.abs(f)) & jnp.isfinite(there[0]) & jnp.all(jnp.isfinite(there[2]))
         damping = jnp.where(ok, damping * 0.1, jnp.maximum(damping * 8, 1e-3))
         here = (z, (f, g, hessian)) = jax.tree.map(
             lambda new, old: jnp.where(ok, new, old), (trial, there), here
@@ -123,7 +125,7 @@ def _newton(potential: Any, start: Any) -> Any:
         size = jnp.maximum(jnp.abs(w), 1e-8)
         along = v.T @ g
         move = -v @ (along / (size * (1 + damping) + damping))
-        done = (w[0] > 0) & (jnp.sum(along**2 / size) < 1e-9)
+        done = (w[0] > 0) & (jnp.sum(along**2 / size) < DECREMENT)
         return z + move, here, damping, done, count + 1
 
     def going(state: Any) -> Any:

@@ -108,8 +108,6 @@ def _unconstrained(program: Any, key: Any, data: Any) -> tuple[list[str], list[A
         if site["type"] == "sample"
         and not site["is_observed"]
         and site["fn"].support is not None
-        and not getattr(site["fn"], "is_discrete", False)
-        and type(site["fn"]).__name__ != "Delta"
     }
     return list(latent), list(latent.values())
 

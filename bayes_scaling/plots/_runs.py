@@ -9,7 +9,8 @@ import xarray as xr
 
 from bayes_scaling.data.accounting import flops_6nd
 from bayes_scaling.errors import SpecError
-from bayes_scaling.plots._style import PROBS, count, power
+from bayes_scaling.plots._style import PROBS
+from bayes_scaling.plots._ticks import count, power
 from bayes_scaling.results import SAMPLES, model_of, theta_of
 
 MOST = 1000  # draws behind a band: its edges then wander by a twentieth of its half-width
@@ -65,8 +66,9 @@ def largest(fit: xr.DataTree, runs: pd.DataFrame | None) -> float | None:
     return json.loads(fit.attrs.get("largest", "{}")).get("flops")
 
 
-def in_the_plane(fit: xr.DataTree) -> Any:
-    """Return the law of a fit, refusing one that is not in `params` and `tokens` alone."""
+def in_the_plane(fit: xr.DataTree, group: str | None) -> Any:
+    """Return the law of a fit, refusing a group it lacks, or other inputs than a plane's."""
+    theta_of(fit, group)
     law = model_of(fit).law
     if set(law.inputs) != {"params", "tokens"}:
         msg = (
@@ -90,11 +92,11 @@ def quantiles(draws: xr.DataArray, probs: Any = PROBS) -> np.ndarray:
 
 def detail_of(fit: xr.DataTree, runs: pd.DataFrame | None, group: str | None = None) -> str:
     """Say in one line what a figure is of: law, runs, how far they reach."""
-    law = model_of(fit).law
+    model = model_of(fit)
     rows = int(fit.attrs["rows"]) if "rows" in fit.attrs else None
     number = len(runs) if runs is not None else rows
-    parts = [f"{law.name} law"]
-    parts += [f"group {group}"] if group is not None else []
+    parts = [f"{model.law.name} law"]
+    parts += [f"group {group}"] if group is not None and model.pooling else []
     parts += [f"{number} runs" if number is not None else "runs not recorded"]
     reach = largest(fit, runs)
     parts[-1] += f" up to {power(reach)} FLOP" if reach else ""

@@ -1,16 +1,16 @@
 """What every figure shares: colours, panels, log ticks, fans, and the heading."""
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
-from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation
 
 from bayes_scaling.errors import SpecError
+from bayes_scaling.plots._ticks import count, log_axis
 
 # Okabe and Ito (2008): told apart with every common colour blindness, and in grey by lightness.
 BLUE, VERMILLION, GREEN, INK, GREY, PALE = (
@@ -61,102 +61,53 @@ def tidy(ax: Axes) -> None:
     ax.set_axisbelow(True)
 
 
-def heading(ax: Axes, title: str, detail: str, trust: str) -> None:
-    """Say what is shown above a panel and, between the two, why it is not to be trusted."""
-    lines = []
+def heading(ax: Axes, own: bool, title: str, detail: str, trust: str) -> None:
+    """Say what is shown above a panel and, between the two, why it is not to be trusted.
+
+    In our own figure the first panel's heading runs on above the others, but no further than its
+    middle stays above its panel: the layout keeps room for that much.
+    """
+    wide = float(ax.figure.get_figwidth())  # pyright: ignore
+    given = wide * ax.get_position().width
+    inches = min(wide, 1.7 * wide / _columns(ax)) if own else given
+    letters = 13.5  # per inch
+    room = max(30, int(letters * inches))
+    stamp = []
     if trust != "trusted":
-        lines = textwrap.wrap(f"NOT TO BE TRUSTED: {trust}. Run check(fit).", 92, max_lines=2)
-    pad = 8 + 12.5 * len(lines)
-    ax.set_title(f"{title}\n{detail}", loc="left", fontsize=10, pad=pad, linespacing=1.35)
-    if lines:
-        stamp = ax.annotate(
-            "\n".join(lines),
-            (0, 1),
-            (0, 6),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            color="#B00020",
-            fontsize=9,
-            fontweight="bold",
-            annotation_clip=False,
-        )
-        stamp.set_in_layout(False)  # the title's pad keeps its place; its width may run on
+        said = f"NOT TO BE TRUSTED: {trust}. Run check(fit)."
+        across = max(30, int(letters * (wide if own else given)))
+        stamp = textwrap.wrap(said, across, max_lines=3, break_long_words=False)
+    lines = [title, *textwrap.wrap(detail, room, break_long_words=False)]
+    pad = 8 + 13 * len(stamp)
+    ax.set_title("\n".join(lines), loc="left", fontsize=10, pad=pad, linespacing=1.35)
+    if stamp:
+        text = ax.annotate(
+            "\n".join(stamp), (0, 1), (0, 6), "axes fraction", textcoords="offset points",
+            color="#B00020", fontsize=9, fontweight="bold", annotation_clip=False,
+        )  # fmt: skip
+        text.set_in_layout(False)  # the title's pad keeps its place; its width may run on
+
+
+def _columns(ax: Axes) -> int:
+    place = ax.get_subplotspec()
+    return place.get_gridspec().ncols if place else 1
 
 
 def legend(axes: Sequence[Axes], own: bool, columns: int) -> None:
-    """Explain the marks once: under the panels of our own figure, where it can cover nothing.
-
-    In a figure that is somebody else's there may be other panels below, so it goes inside.
-    """
+    """Explain the marks once, under the panels, where that can cover nothing."""
     found = {}
     for panel in axes:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    handles, labels = list(found.values()), list(found)
-    if own:
-        look: dict[str, Any] = {"ncols": columns, "frameon": False, "columnspacing": 1.6}
-        axes[0].figure.legend(handles, labels, loc="outside lower left", fontsize=9, **look)
-    else:
-        axes[0].legend(handles, labels, loc="best", framealpha=0.85, fontsize=SMALL)
-
-
-class LogTicks(Locator):
-    """Ticks at 1, 1-3, 1-2-5 ... of each decade: the fewest kinds that give three or more."""
-
-    def __call__(self) -> Sequence[float]:
-        """Return the ticks of the axis as it stands."""
-        return self.tick_values(*self.axis.get_view_interval())  # pyright: ignore
-
-    def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
-        """Return the ticks between two positive values."""
-        low, high = sorted((vmin, vmax))
-        decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-        for leads in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 7, 8)):
-            ticks = np.sort(np.outer(decades, leads).ravel())
-            ticks = ticks[(ticks >= low * (1 - 1e-9)) & (ticks <= high * (1 + 1e-9))]
-            if len(ticks) >= 3:
-                return list(ticks[:: -(-len(ticks) // 9)])
-        return list(MaxNLocator(4).tick_values(low, high))
-
-
-def log_axis(axis: Axis, write: Callable[[float], str]) -> None:
-    """Make an axis logarithmic, its ticks written by `write`."""
-    axis.axes.set(**{f"{axis.axis_name}scale": "log"})  # pyright: ignore
-    axis.set_major_locator(LogTicks())
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
-
-
-def power(value: float) -> str:
-    """Write a number as a power of ten, as in mathtext for 10^20 or 3 x 10^20."""
-    lead, exponent = f"{value:.1e}".split("e")
-    if float(lead) == 1:
-        return rf"$10^{{{int(exponent)}}}$"
-    return rf"${float(lead):g}{{\times}}10^{{{int(exponent)}}}$"
-
-
-def count(value: float) -> str:
-    """Write a count the way sizes are spoken of: 300M, 7B, 1.4T."""
-    value = float(f"{value:.2g}" if value < 10 else f"{value:.3g}")
-    for unit, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if unit <= value < 1e16:
-            return f"{float(f'{value / unit:.3g}'):g}{letter}"
-    return f"{value:g}" if value < 1e3 else power(value)
-
-
-def rounded(quantiles: Any) -> str:
-    """Write a median and an interval to the digits that the interval warrants.
-
-    Examples
-    --------
-    >>> from bayes_scaling.plots._style import rounded
-    >>> rounded([1.7812, 1.8123, 1.8444])
-    '1.812 [1.781, 1.844]'
-    """
-    low, middle, high = (float(q) for q in quantiles)
-    width = high - low
-    places = max(0, 1 - int(np.floor(np.log10(width)))) if width > 0 else 3
-    return f"{middle:.{places}f} [{low:.{places}f}, {high:.{places}f}]"
+    look: dict[str, Any] = {"frameon": False, "columnspacing": 1.6}
+    place: dict[str, Any] = {"loc": "outside lower left", "fontsize": 9, "ncols": columns}
+    if not own:
+        figure = axes[0].figure
+        below = ScaledTranslation(0, -0.5, figure.dpi_scale_trans)  # inches: past the axis label
+        place = {"loc": "upper left", "bbox_to_anchor": (0, 0), "fontsize": SMALL, "ncols": 2}
+        place |= {"bbox_transform": axes[0].transAxes + below, "borderaxespad": 0}
+    where = axes[0].figure if own else axes[0]
+    where.legend(list(found.values()), list(found), **place, **look)
 
 
 def fan(ax: Axes, x: Any, quantiles: Any, color: Any, label: str = "", **line: Any) -> None:
@@ -192,8 +143,6 @@ def ratio_bar(points: Any, axes: Axes | list[Axes]) -> None:
         return
     figure = (axes[0] if isinstance(axes, list) else axes).figure
     bar = figure.colorbar(points, ax=axes, pad=0.02, aspect=30)
-    bar.ax.yaxis.set_major_locator(LogTicks())
-    bar.ax.yaxis.set_minor_locator(NullLocator())
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
+    log_axis(bar.ax.yaxis, count)
     bar.set_label("tokens per parameter of the run")
     bar.outline.set_visible(False)  # pyright: ignore

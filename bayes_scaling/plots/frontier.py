@@ -9,7 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bayes_scaling.decision import allocate
+from bayes_scaling.errors import SpecError
 from bayes_scaling.plots import _style as style
+from bayes_scaling.plots import _ticks as ticks
 from bayes_scaling.plots._runs import (
     detail_of,
     in_the_plane,
@@ -60,7 +62,7 @@ def plot_frontier(
     Raises
     ------
     SpecError
-        The law is not in `params` and `tokens`, or `ax` is not two Axes.
+        The law is not in `params` and `tokens`, `budgets` are no curve, or `ax` is not two Axes.
 
     Examples
     --------
@@ -71,15 +73,17 @@ def plot_frontier(
     ['parameters N*, tokens D*', 'tokens per parameter D*/N*']
     """
     trust = warn_if_untrusted(fit)
-    in_the_plane(fit)
+    if plan is not None and trust == "trusted":
+        trust = plan.attrs.get("trust", trust)
+    in_the_plane(fit, group)
     runs, thin = runs_of(fit, group), light(fit)
     grid = _grid(fit, plan, budgets, runs)
     curve = allocate(thin, grid, group=group)
-    left, right = style.panels(ax, 2, (5.4, 4.6))
+    own, (left, right) = ax is None, style.panels(ax, 2, (5.4, 4.6))
     for panel in (left, right):
         style.tidy(panel)
-        style.log_axis(panel.xaxis, style.power)
-        style.log_axis(panel.yaxis, style.count)
+        ticks.log_axis(panel.xaxis, ticks.power)
+        ticks.log_axis(panel.yaxis, ticks.count)
         panel.set(xlabel=style.COMPUTE, xlim=(grid[0], grid[-1]))
     for panel, name, label, color in (
         (left, "tokens_opt", "optimal tokens D*", style.VERMILLION),
@@ -95,9 +99,9 @@ def plot_frontier(
     for panel in (left, right):
         _room(panel)
         _shade(panel, fit, runs, grid)
-    style.legend([left, right], ax is None, 3)
+    style.legend([left, right], own, 3)
     detail = f"{detail_of(fit, runs, group)}; {style.BANDS}"
-    style.heading(left, "Compute-optimal size and data", detail, trust)
+    style.heading(left, own, "Compute-optimal size and data", detail, trust)
     return left.figure  # pyright: ignore[reportReturnType]
 
 
@@ -105,7 +109,11 @@ def _grid(
     fit: xr.DataTree, plan: xr.Dataset | None, budgets: Any, runs: pd.DataFrame | None
 ) -> np.ndarray:
     if budgets is not None:
-        return np.sort(np.atleast_1d(np.asarray(budgets, float)))
+        given = np.sort(np.atleast_1d(np.asarray(budgets, float)))
+        if len(given) < 2 or not given[0] > 0:
+            msg = f"budgets: two or more positive FLOP make a curve; found {budgets!r}"
+            raise SpecError(msg)
+        return given
     top = largest(fit, runs) or 1e22
     low = top / 1e4 if runs is None else float(runs["compute"].to_numpy().min())
     high = top * 10**DECADES_AHEAD

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from bayes_scaling.decision import allocate
 from bayes_scaling.decision.allocate import PER_TOKEN
 from bayes_scaling.plots import _style as style
+from bayes_scaling.plots import _ticks as ticks
 from bayes_scaling.plots._runs import (
     detail_of,
     in_the_plane,
@@ -67,7 +68,7 @@ def plot_isoflop(
     ('parameters N', 'loss (nat/token)')
     """
     trust = warn_if_untrusted(fit)
-    in_the_plane(fit)
+    in_the_plane(fit, group)
     runs, thin = runs_of(fit, group), light(fit)
     chosen = (
         _chosen(fit, runs) if budgets is None else np.sort(np.atleast_1d(budgets).astype(float))
@@ -76,7 +77,7 @@ def plot_isoflop(
     size, least = quantiles(best["params_opt"]), quantiles(best["loss_opt"])
     own, (ax,) = ax is None, style.panels(ax, 1, (7.6, 5.4))
     style.tidy(ax)
-    style.log_axis(ax.xaxis, style.count)
+    ticks.log_axis(ax.xaxis, ticks.count)
     shown, tops, ends = 0, [], []
     for i, budget in enumerate(chosen):
         color = style.SEQUENCE(i / max(len(chosen) - 1, 1))
@@ -88,10 +89,10 @@ def plot_isoflop(
         ax.plot(size[[0, 4], i], least[[2, 2], i], color=style.INK, linewidth=2, zorder=5)
         ax.plot(size[2, i], least[2, i], "D", color="white", markeredgecolor=style.INK, zorder=6)
         place: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 9}
-        ax.annotate(style.power(budget), (sizes[-1], band[2, -1]), (5, 0), **place)
+        ax.annotate(ticks.power(budget), (sizes[-1], band[2, -1]), (5, 0), **place)
         shown += len(loss)
         ends.append(sizes[-1])
-        tops += [*loss, np.interp(np.log(size[2, i] * SPAN), np.log(sizes), band[4])]
+        tops += [*loss, band[4, -1]]
     bottom, top = float(least[0].min()), max(tops)
     ax.set_ylim(bottom - 0.08 * (top - bottom), top + 0.06 * (top - bottom))
     ax.set_xlim(right=max(ends) * 2.5)  # room for the last slice's label
@@ -99,7 +100,7 @@ def plot_isoflop(
     _key(ax, shown, own)
     counted = "curves alone" if runs is None else f"{shown} within 10 % of a slice's compute"
     detail = f"{detail_of(fit, runs, group)}; {counted}"
-    style.heading(ax, "Loss at fixed compute (FLOP at the right of each slice)", detail, trust)
+    style.heading(ax, own, "Loss at fixed compute (FLOP at the right of each slice)", detail, trust)
     return ax
 
 

@@ -8,8 +8,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from bayes_scaling.decision import allocate
+from bayes_scaling.errors import SpecError
 from bayes_scaling.laws import HasFloor
 from bayes_scaling.plots import _style as style
+from bayes_scaling.plots import _ticks as ticks
 from bayes_scaling.plots._runs import (
     detail_of,
     in_the_plane,
@@ -49,7 +51,7 @@ def plot_loss(
     Raises
     ------
     SpecError
-        The law is not in `params` and `tokens`.
+        The law is not in `params` and `tokens`, or `to` is not positive.
 
     Notes
     -----
@@ -65,22 +67,23 @@ def plot_loss(
     ('loss (nat/token)', 'log')
     """
     trust = warn_if_untrusted(fit)
-    law = in_the_plane(fit)
+    law = in_the_plane(fit, group)
     runs, thin = runs_of(fit, group), light(fit)
     end = largest(fit, runs)
     grid = _grid(end or 1e22, runs, to)
     fan = quantiles(allocate(thin, grid, group=group)["loss_opt"])
     own, (ax,) = ax is None, style.panels(ax, 1, (7.6, 5.0))
     style.tidy(ax)
-    style.log_axis(ax.xaxis, style.power)
+    ticks.log_axis(ax.xaxis, ticks.power)
     style.fan(ax, grid, fan, style.BLUE, f"best run L*(C): {style.BANDS}")
     _floor(ax, law, thin, group)
     ax.set(xlabel=style.COMPUTE, ylabel="loss (nat/token)", xlim=(grid[0], grid[-1] * 1.15))
     style.interval_bars(ax, grid[-1:], fan[:, -1:], style.BLUE)
     # The curve falls, so the upper right corner is free whatever the data.
     small: dict[str, Any] = {"textcoords": "offset points", "va": "top", "fontsize": 9}
-    said = f"{style.rounded(fan[[0, 2, 4], -1])} at {style.power(grid[-1])}"
-    bold = {"ha": "right", "color": style.BLUE, "fontweight": "bold"}
+    said = f"{ticks.rounded(fan[[0, 2, 4], -1])} at {ticks.power(grid[-1])}"
+    white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+    bold = {"ha": "right", "color": style.BLUE, "fontweight": "bold", "bbox": white}
     ax.annotate(said, (1.0, 1.0), (-4, -18), "axes fraction", **small, **bold)
     if end is not None:
         ax.axvline(end, color=style.INK, linewidth=1, linestyle=(0, (1, 2)))
@@ -90,13 +93,16 @@ def plot_loss(
         points = style.by_ratio(ax, runs["compute"], runs[law.outcome], ratio, label="runs fitted")
         style.ratio_bar(points, ax)
     style.legend([ax], own, 2)
-    style.heading(ax, "Loss of the compute-optimal run", detail_of(fit, runs, group), trust)
+    style.heading(ax, own, "Loss of the compute-optimal run", detail_of(fit, runs, group), trust)
     return ax
 
 
 def _grid(end: float, runs: pd.DataFrame | None, to: float | None) -> np.ndarray:
     low = end / 1e4 if runs is None else float(runs["compute"].to_numpy().min()) / 1.5
     high = 10.0 ** round(np.log10(end) + DECADES_AHEAD) if to is None else float(to)
+    if not 0 < high < np.inf:
+        msg = f"to: positive FLOP, such as 1e24; found {to!r}"
+        raise SpecError(msg)
     return np.geomspace(min(low, high / 10), high, POINTS)
 
 
@@ -107,5 +113,5 @@ def _floor(ax: Axes, law: Any, fit: xr.DataTree, group: str | None) -> None:
         return
     low, middle, high = floor.quantile([0.05, 0.5, 0.95], dim=SAMPLES).values
     ax.axhspan(low, high, color=style.GREY, alpha=0.18, linewidth=0)
-    label = f"floor E {style.rounded([low, middle, high])}, 90 % interval"
+    label = f"floor E {ticks.rounded([low, middle, high])}, 90 % interval"
     ax.axhline(middle, color=style.GREY, linewidth=1.2, linestyle=(0, (5, 3)), label=label)

@@ -8,10 +8,12 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from bayes_scaling._registry import did_you_mean
 from bayes_scaling.errors import SpecError
 from bayes_scaling.plots import _style as style
+from bayes_scaling.plots import _ticks as ticks
 from bayes_scaling.plots._runs import detail_of, runs_of
 from bayes_scaling.results import SAMPLES, model_of
 from bayes_scaling.trust import warn_if_untrusted
@@ -60,12 +62,12 @@ def plot_posterior(
     posterior = fit["posterior"].to_dataset()
     prior = fit["prior"].to_dataset() if "prior" in fit.children else None
     names = _names(fit, posterior, var_names)
-    axes = style.panels(ax, len(names), (3.0, 2.75), min(COLUMNS, len(names)))
+    own, axes = ax is None, style.panels(ax, len(names), (3.0, 2.75), min(COLUMNS, len(names)))
     for panel, name in zip(axes, names, strict=True):
         _panel(panel, name, posterior, prior)
     said = "; prior in grey" if prior is not None else "; prior not in this fit"
     detail = f"{detail_of(fit, runs_of(fit))}; median, 90 % interval{said}"
-    style.heading(axes[0], "Posterior of the parameters", detail, trust)
+    style.heading(axes[0], own, "Posterior of the parameters", detail, trust)
     return axes[0].figure  # pyright: ignore[reportReturnType]
 
 
@@ -100,9 +102,9 @@ def _panel(ax: Axes, name: str, posterior: xr.Dataset, prior: xr.Dataset | None)
     for i, (label, values) in enumerate(each):
         color = style.SEQUENCE(i / max(len(each) - 1, 1))
         peak = max(peak, _density(ax, values, color=color, linewidth=1, label=label))
-    ax.set(xlim=_window(draws, before), ylim=(0, 1.45 * peak))
+    ax.set(xlim=_window(draws, before), ylim=(0, 1.45 * peak or 1.0))
     ax.set_xlabel(_meaning(posterior, name), fontsize=style.SMALL)
-    ax.xaxis.set_major_locator(style.MaxNLocator(4))
+    ax.xaxis.set_major_locator(MaxNLocator(4))
     ax.tick_params(labelsize=style.SMALL)
     _say(ax, name, whole, before)
     if each:
@@ -126,7 +128,13 @@ def _each(group: xr.Dataset, name: str) -> list[tuple[str, np.ndarray]]:
 
 
 def _density(ax: Axes, draws: np.ndarray, *, filled: bool = False, **line: Any) -> float:
-    """Draw a density, with its 90 % interval filled and its median marked; return its peak."""
+    """Draw a density, with its 90 % interval filled and its median marked; return its peak.
+
+    A parameter that a model fixes has no density: an upright line stands for it.
+    """
+    if np.ptp(draws) == 0:
+        ax.axvline(draws[0], **{"linewidth": 1.5, **line})
+        return 0.0
     from arviz_stats.base.array import array_stats
 
     grid, density, _ = array_stats.kde(draws)
@@ -143,7 +151,7 @@ def _window(draws: np.ndarray, before: np.ndarray | None) -> tuple[float, float]
     """Return what a panel shows: the posterior, and of the prior what fits beside it."""
     low, high = np.quantile(draws, [0.002, 0.998])
     width = float(high - low) or abs(float(high)) or 1.0
-    if before is None:
+    if before is None or np.ptp(before) == 0:
         return low - 0.1 * width, high + 0.1 * width
     first, last = np.quantile(before, [0.005, 0.99])
     return (
@@ -158,8 +166,8 @@ def _say(ax: Axes, name: str, draws: np.ndarray | None, before: np.ndarray | Non
     if draws is None:
         return
     q = np.quantile(draws, [0.05, 0.5, 0.95])
-    said = style.rounded(q)
-    if before is not None:
+    said = ticks.rounded(q) if q[2] > q[0] else f"{q[1]:.4g}, fixed"
+    if before is not None and q[2] > q[0]:
         ratio = np.diff(np.quantile(before, [0.05, 0.95]))[0] / (q[2] - q[0])
         said += f"\nprior {ratio:.0f} times wider" if ratio >= 2 else "\nlittle more than the prior"
     ax.text(1.0, 0.99, said, transform=ax.transAxes, va="top", ha="right", fontsize=style.SMALL)

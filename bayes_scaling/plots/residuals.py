@@ -10,8 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from bayes_scaling.data.coverage import groups
 from bayes_scaling.errors import FitError
 from bayes_scaling.plots import _style as style
+from bayes_scaling.plots import _ticks as ticks
 from bayes_scaling.plots._runs import detail_of, light, runs_of, with_compute
 from bayes_scaling.predict import predict
 from bayes_scaling.results import model_of
@@ -68,12 +70,12 @@ def plot_residuals(fit: xr.DataTree, runs: pd.DataFrame | None = None, *, ax: An
     law = model_of(fit).law
     miss, scatter = _misses(light(fit), table)
     along = _along(table, law.inputs)
-    axes = style.panels(ax, len(along), (4.2, 4.2))
+    own, axes = ax is None, style.panels(ax, len(along), (4.2, 4.2))
     far = _far(miss, scatter)
     ratio = table["tokens"] / table["params"] if {"params", "tokens"} <= set(table) else None
     for panel, (label, x, write) in zip(axes, along, strict=True):
         style.tidy(panel)
-        style.log_axis(panel.xaxis, write)
+        ticks.log_axis(panel.xaxis, write)
         _bands(panel, x, scatter)
         panel.axhline(0, color=style.INK, linewidth=0.8)
         points = style.by_ratio(panel, x, miss, ratio, label="runs")
@@ -81,10 +83,10 @@ def plot_residuals(fit: xr.DataTree, runs: pd.DataFrame | None = None, *, ax: An
         _name(panel, x[far], miss[far], [str(i) for i in table.index[far]])
         panel.set_xlabel(label)
     _same_height(axes, law.outcome)
-    style.legend(axes, ax is None, 5)
+    style.legend(axes, own, 5)
     style.ratio_bar(points, axes)
     drawn = "the runs fitted" if runs is None else f"{len(table)} other runs"
-    style.heading(axes[0], f"Residuals of {drawn}", detail_of(fit, fitted), trust)
+    style.heading(axes[0], own, f"Residuals of {drawn}", detail_of(fit, fitted), trust)
     return axes[0].figure  # pyright: ignore[reportReturnType]
 
 
@@ -121,26 +123,34 @@ def _along(table: pd.DataFrame, inputs: tuple[str, ...]) -> list[tuple[str, np.n
     """Return what residuals are drawn along: label, values, how to write them."""
     if not {"params", "tokens"} <= set(table):
         named = [c for c in inputs if np.issubdtype(table[c].to_numpy().dtype, np.number)]
-        return [(c, table[c].to_numpy(float), style.count) for c in named]
+        return [(c, table[c].to_numpy(float), ticks.count) for c in named]
     compute, params = table["compute"].to_numpy(float), table["params"].to_numpy(float)
     return [
-        (style.COMPUTE, compute, style.power),
-        ("parameters N", params, style.count),
-        ("tokens per parameter D/N", table["tokens"].to_numpy(float) / params, style.count),
+        (style.COMPUTE, compute, ticks.power),
+        ("parameters N", params, ticks.count),
+        ("tokens per parameter D/N", table["tokens"].to_numpy(float) / params, ticks.count),
     ]
 
 
+def _bins(x: np.ndarray, most: int) -> list[np.ndarray]:
+    """Split runs along an axis into at most so many bins of like size; one budget stays whole."""
+    rank = np.argsort(np.argsort(x)) + 0.5
+    labels = groups(x)
+    middle = np.bincount(labels, rank) / np.bincount(labels)
+    bins = np.floor(middle[labels] / len(x) * most)
+    return [np.flatnonzero(bins == b) for b in np.unique(bins)]
+
+
 def _bands(ax: Axes, x: np.ndarray, scatter: np.ndarray) -> None:
-    """Step bands of new runs, in bins of equally many: scatter may move along the axis."""
-    order = np.array_split(np.argsort(x), np.clip(len(x) // 8, 1, BINS))
-    inner = [np.sqrt(x[a].max() * x[b].min()) for a, b in itertools.pairwise(order)]
+    """Step bands of new runs along the axis: scatter may move, and so may what is known."""
+    bins = _bins(x, int(np.clip(len(x) // 8, 1, BINS)))
+    inner = [np.sqrt(x[a].max() * x[b].min()) for a, b in itertools.pairwise(bins)]
     edges = np.array([x.min() / 1.1, *inner, x.max() * 1.1])
-    q = np.array([np.quantile(scatter[:, bin_], style.PROBS) for bin_ in order])
+    q = np.array([np.quantile(scatter[:, b], style.PROBS) for b in bins])
     q = np.vstack([q, q[-1]]).T
     for low, high, share, alpha in ((0, 4, 90, 0.14), (1, 3, 50, 0.28)):
-        label = f"{share} % of new runs"
-        ax.fill_between(edges, q[low], q[high], step="post", color=style.GREY, alpha=alpha,
-                        linewidth=0, label=label)  # fmt: skip
+        look: dict[str, Any] = {"step": "post", "linewidth": 0, "label": f"{share} % of new runs"}
+        ax.fill_between(edges, q[low], q[high], color=style.GREY, alpha=alpha, **look)
 
 
 def _far(miss: np.ndarray, scatter: np.ndarray) -> np.ndarray:
@@ -152,7 +162,7 @@ def _far(miss: np.ndarray, scatter: np.ndarray) -> np.ndarray:
 def _trend(ax: Axes, x: np.ndarray, miss: np.ndarray) -> None:
     if len(x) < TREND_FROM:
         return
-    bins = np.array_split(np.argsort(x), BINS)
+    bins = _bins(x, BINS)
     middle = [np.median(miss[b]) for b in bins]
     at = [np.exp(np.log(x[b]).mean()) for b in bins]
     ax.plot(at, middle, color=style.VERMILLION, linewidth=2, marker="o", markersize=4, zorder=4,

@@ -9,19 +9,21 @@ import importlib
 import pickle
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-import pandas as pd
 
 from bayes_scaling.data.catalogue import Dataset
 from bayes_scaling.errors import DatasetError
 
+if TYPE_CHECKING:  # listing data sets passes through here, and should not pay for pandas
+    import pandas as pd
+
 Raw = Mapping[str, Path]
-Converter = Callable[[Raw], pd.DataFrame]
+Converter = Callable[[Raw], "pd.DataFrame"]
 
 
-def make_table(dataset: Dataset, raw: Raw) -> pd.DataFrame:
+def make_table(dataset: Dataset, raw: Raw) -> "pd.DataFrame":
     """Convert downloaded files to the tidy table and check its shape against the catalogue.
 
     Parameters
@@ -51,12 +53,12 @@ def make_table(dataset: Dataset, raw: Raw) -> pd.DataFrame:
     return table
 
 
-def pick(table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+def pick(table: "pd.DataFrame", columns: Iterable[str]) -> "pd.DataFrame":
     """Take some columns of a table, all of which must be there."""
-    return cast(pd.DataFrame, table[list(columns)])
+    return cast("pd.DataFrame", table[list(columns)])
 
 
-def _check(dataset: Dataset, table: pd.DataFrame) -> None:
+def _check(dataset: Dataset, table: "pd.DataFrame") -> None:
     expected = [f.name for f in dataset.fields]
     columns = list(table.columns)
     if columns != expected:

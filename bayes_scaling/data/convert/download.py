@@ -73,7 +73,7 @@ def _fetch(dataset: Dataset, source: SourceFile, path: Path) -> None:
         raise DatasetError(_by_hand(dataset, what)) from e
     except OSError as e:  # every error of requests is one
         what = f"{source.url} could not be downloaded: {_reason(e)}"
-        raise DatasetError(_by_hand(dataset, what)) from e
+        raise DatasetError(_by_hand(dataset, what)) from None
 
 
 def _by_hand(dataset: Dataset, what: str) -> str:

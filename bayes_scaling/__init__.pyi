@@ -1,0 +1,58 @@
+from . import plots as plots
+from .cards import list_models, load_model, load_posterior, reproduce
+from .criticism import check, predictive_p
+from .data.datasets import describe_dataset, fetch_dataset, list_datasets, load_dataset
+from .data.read import read_runs
+from .data.simulate import simulate
+from .data.summary import summary
+from .decision import allocate, compute_to_reach, iso_loss
+from .inference import fit, sample, sample_prior
+from .laws import LAWS, Chinchilla, KaplanND
+from .model import Pooling, ScalingModel
+from .observations import OBSERVATIONS, Normal, StudentT, UnderTuned
+from .param import Param, Prior
+from .predict import predict
+from .priors import elicit
+from .results import intervals, open_fit, save_fit
+from .trust import UntrustedFitWarning
+
+__version__: str
+__all__ = [
+    "LAWS",
+    "OBSERVATIONS",
+    "Chinchilla",
+    "KaplanND",
+    "Normal",
+    "Param",
+    "Pooling",
+    "Prior",
+    "ScalingModel",
+    "StudentT",
+    "UnderTuned",
+    "UntrustedFitWarning",
+    "allocate",
+    "check",
+    "compute_to_reach",
+    "describe_dataset",
+    "elicit",
+    "fetch_dataset",
+    "fit",
+    "intervals",
+    "iso_loss",
+    "list_datasets",
+    "list_models",
+    "load_dataset",
+    "load_model",
+    "load_posterior",
+    "open_fit",
+    "plots",
+    "predict",
+    "predictive_p",
+    "read_runs",
+    "reproduce",
+    "sample",
+    "sample_prior",
+    "save_fit",
+    "simulate",
+    "summary",
+]

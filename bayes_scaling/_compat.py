@@ -1,0 +1,34 @@
+"""The only module that knows ArviZ: 0.8 on Python 3.11, 1.x after it."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+
+def diagnostics(posterior: xr.Dataset) -> pd.DataFrame:
+    """Return `r_hat`, `ess_bulk` and `ess_tail` of every variable, unrounded.
+
+    Variables that do not move, fixed by their prior, have none and are left out. A single chain has no R-hat in ArviZ; it is given as 1, since split R-hat is what ESS sees.
+    """
+    import arviz_stats
+
+    summarise: Any = arviz_stats.summary  # pyright: ignore[reportPrivateImportUsage]
+    moving = [v for v in posterior.data_vars if float(posterior[v].std()) > 0]
+    table: pd.DataFrame = summarise(posterior[moving], kind="diagnostics", round_to="none")
+    if posterior.sizes.get("chain", 1) < 2:
+        table["r_hat"] = 1.0
+    return table
+
+
+def pareto_k(fit: xr.DataTree) -> tuple[np.ndarray, np.ndarray]:
+    """Return every run's Pareto k of leave-one-out, and the runs' labels."""
+    import arviz_stats
+
+    loo: Any = arviz_stats.loo  # pyright: ignore[reportPrivateImportUsage]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # what it warns of is what we report
+        k = loo(fit, pointwise=True).pareto_k
+    return np.asarray(k.values), np.asarray(k.run.values)
