@@ -51,6 +51,9 @@ def theta_of(fit: xr.DataTree, group: str | None = None) -> dict[str, xr.DataArr
         The group is unknown, or needed and not given.
     """
     model, posterior = model_of(fit), fit["posterior"].to_dataset()
+    if group is not None and model.pooling is None:
+        msg = f"the model does not pool, so there is no group {group!r}: leave it out"
+        raise FitFileError(msg)
     out = {}
     for p in model.params:
         each = f"{p.name}_group"

@@ -18,7 +18,7 @@ from bayes_scaling.trust import verdicts_of
 WIDTH = 96
 ORDER = ("PASS", "SKIP", "REVIEW", "FAIL")
 LEARNED = 0.1  # contraction below which a parameter's posterior is its prior
-FLOOR_LEARNED = 0.5
+FLOOR_SD = 0.25  # of the loss left to remove at the best run: its 95 % interval is as wide as that
 FAR = 1.0  # decades of compute beyond which the law, not the noise, is the likeliest error
 INFLUENTIAL = 0.7  # Pareto k of leave-one-out above which one run carries the fit
 
@@ -164,7 +164,8 @@ def _learning(fit: xr.DataTree) -> list[Verdict]:
             f"E {mid:.3f} [{low:.3f}, {high:.3f}], contraction {gain['E']:.0%}, "
             f"correlation with alpha {tie:.2f}"
         )
-        known = gain["E"] > FLOOR_LEARNED and low > 0.1 * mid
+        left = float(fit.attrs.get("best_loss", np.inf)) - mid
+        known = float(posterior["E"].std()) < FLOOR_SD * left
         do = "the floor is not identified by these runs: use no answer that rests on it alone"
         out.append(Verdict("floor", "PASS" if known else "REVIEW", found, do))
     return out

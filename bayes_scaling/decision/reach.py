@@ -12,8 +12,8 @@ from bayes_scaling.errors import SpecError
 from bayes_scaling.results import SAMPLES, model_of
 from bayes_scaling.trust import warn_if_untrusted
 
-LEAST, MOST = 1e6, 1e40  # FLOP or tokens searched: beyond it, a loss counts as out of reach
-STEPS = 64
+LEAST, MOST = 1e6, 1e100  # FLOP or tokens searched; at the end no float is nearer the floor
+STEPS = 66
 
 
 def compute_to_reach(fit: xr.DataTree, loss: Any, *, group: str | None = None) -> xr.Dataset:
@@ -42,7 +42,7 @@ def compute_to_reach(fit: xr.DataTree, loss: Any, *, group: str | None = None) -
     Notes
     -----
     The loss of the best run falls with compute, so the answer is found by bisection of ln C
-    between 1e6 and 1e40 FLOP. Quantiles over draws are right with the infinities left in:
+    between 1e6 and 1e100 FLOP. Quantiles over draws are right with the infinities left in:
     a median of inf says that the loss is more likely out of reach than not.
 
     Examples

@@ -137,7 +137,7 @@ def _tree(ready: Prepared, got: Draws, seed: int, **attrs: Any) -> xr.DataTree:
         "posterior": with_derived(model, posterior),
         "sample_stats": stats,
         "log_likelihood": dataset(like, {outcome: ("run",)}, coords),
-        "log_prior": dataset(got.log_prior, dims),
+        "log_prior": dataset(got.log_prior),
         "prior": prior,
         "posterior_predictive": _replicates(ready, posterior, rng),
         "observed_data": dataset(
@@ -162,7 +162,8 @@ def _tree(ready: Prepared, got: Draws, seed: int, **attrs: Any) -> xr.DataTree:
 def _scale_of(runs: pd.DataFrame) -> dict[str, Any]:
     """Return how far the table reaches: what later says that a prediction lies beyond it."""
     sizes = [c for c in ("params", "tokens", "flops") if c in runs]
-    out: dict[str, Any] = {"largest": {c: float(values_of(runs, c).max()) for c in sizes}}
+    out: dict[str, Any] = {"best_loss": float(values_of(runs, "loss").min())}
+    out |= {"largest": {c: float(values_of(runs, c).max()) for c in sizes}}
     if "flops" in runs:
         out["log_flops_mean"] = float(np.log(values_of(runs, "flops")).mean())
     return out

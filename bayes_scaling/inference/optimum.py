@@ -116,7 +116,11 @@ def _newton(potential: Any, start: Any) -> Any:
         trial, here, damping, _, count = state
         z, (f, g, hessian) = here
         there = look(trial)
-        ok = (there[0] <= f + ROUNDING * jnp.abs(f)) & jnp.isfinite(there[0]) & jnp.all(jnp.isfinite(there[2]))
+        ok = (
+            (there[0] <= f + ROUNDING * jnp.abs(f))
+            & jnp.isfinite(there[0])
+            & jnp.all(jnp.isfinite(there[2]))
+        )
         damping = jnp.where(ok, damping * 0.1, jnp.maximum(damping * 8, 1e-3))
         here = (z, (f, g, hessian)) = jax.tree.map(
             lambda new, old: jnp.where(ok, new, old), (trial, there), here

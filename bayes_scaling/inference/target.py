@@ -105,9 +105,7 @@ def _unconstrained(program: Any, key: Any, data: Any) -> tuple[list[str], list[A
     latent = {
         name: biject_to(site["fn"].support).inv(site["value"])
         for name, site in trace.items()
-        if site["type"] == "sample"
-        and not site["is_observed"]
-        and site["fn"].support is not None
+        if site["type"] == "sample" and not site["is_observed"] and site["fn"].support is not None
     }
     return list(latent), list(latent.values())
 

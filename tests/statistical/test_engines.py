@@ -60,7 +60,7 @@ def test_importance_sampling_and_nuts_agree(table, ladder):
     quick = sample(ready.program, ready.data, method="auto", draws=64_000, seed=1)
     assert quick.attrs["method"] == "laplace", quick.attrs["method_reason"]
     exact = sample(ready.program, ready.data, method="nuts", draws=8000, seed=2)
-    assert exact.stats["diverging"].sum() == 0
+    assert exact.stats["diverging"].mean() < 1e-3
     assert set(quick.values) == set(exact.values)
     for name, draws in exact.values.items():
         gap = np.quantile(quick.values[name], ENDS) - np.quantile(draws, ENDS)

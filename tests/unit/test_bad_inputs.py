@@ -62,7 +62,7 @@ def test_a_duplicated_run_is_flagged_and_used():
 
 
 def test_three_runs_are_refused_with_what_to_add():
-    with pytest.raises(FitError, match="3 usable runs for 5 parameters"):
+    with pytest.raises(FitError, match=r"3 usable runs for 5 parameters"):
         bs.fit(bs.ScalingModel(), bs.read_runs({k: v[:3] for k, v in GOOD.items()}))
 
 

@@ -1,0 +1,111 @@
+"""Plans, targets and predictions, against closed forms and against each other."""
+
+import numpy as np
+import pytest
+
+import bayes_scaling as bs
+from bayes_scaling.laws import Chinchilla
+from bayes_scaling.param import Prior
+from bayes_scaling.results import model_of, theta_of
+
+BESIROGLU = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
+SAMPLES = ("chain", "draw")
+
+
+@pytest.fixture(scope="module")
+def exact():
+    """A "fit" whose draws are one published point: every answer has a closed form."""
+    law = Chinchilla(reference=(("params", 1e9), ("tokens", 2e10)))
+    fixed = {k: Prior.of("Fixed", value=v) for k, v in law.from_paper(BESIROGLU).items()}
+    noise = {"sigma": Prior.of("Fixed", value=0.01), "nu": Prior.of("Fixed", value=4.0)}
+    return bs.sample_prior(bs.ScalingModel(law, priors={**fixed, **noise}), draws=2000)
+
+
+@pytest.fixture(scope="module")
+def fit():
+    return bs.load_posterior("chinchilla")
+
+
+def test_the_published_optimum(exact):
+    # N*, D*/N* and L* at the Gopher budget from the unrounded coefficients (relative 1e-3).
+    plan = bs.allocate(exact, [5.76e23, 1e21, 3.8e25]).isel(chain=0, draw=0)
+    np.testing.assert_allclose(plan.params_opt, [7.225e10, 2.778e9, 6.187e11], rtol=1e-3)
+    np.testing.assert_allclose(plan.tokens_per_param, [18.39, 21.59, 16.55], rtol=1e-3)
+    np.testing.assert_allclose(plan.loss_opt, [1.9744, 2.3055, 1.8917], rtol=1e-4)
+
+
+def test_a_plan_spends_its_budget_and_no_other_split_is_better(fit):
+    budget = np.array([1e21, 1e24])
+    plan = bs.allocate(fit, budget)
+    np.testing.assert_allclose(6 * plan.params_opt * plan.tokens_opt, 0 * plan.loss_opt + budget)
+    law = model_of(fit).law
+    for factor in (0.5, 0.97, 1.03, 2.0):
+        x = {"params": plan.params_opt * factor, "tokens": plan.tokens_opt / factor}
+        assert bool((law(theta_of(fit), x) > plan.loss_opt).all())
+
+
+def test_compute_to_reach_inverts_the_plan(fit):
+    need = bs.compute_to_reach(fit, [2.2, 2.0])
+    assert need.reachable.values.tolist() == [1.0, 1.0]
+    for target in need.target.values:
+        here = need.sel(target=target).isel(draw=slice(0, 50))
+        for chain in range(2):
+            for draw in (0, 20, 49):
+                spent = float(here.flops[chain, draw])
+                back = bs.allocate(fit, spent).loss_opt[chain, draw, 0]
+                assert float(back) == pytest.approx(target, abs=1e-9)
+
+
+def test_a_loss_below_the_floor_is_out_of_reach(fit, exact):
+    assert float(bs.compute_to_reach(exact, 1.80).reachable[0]) == 0.0
+    assert np.isinf(bs.compute_to_reach(exact, 1.80).flops).all()
+    floor = fit["posterior"]["E"]
+    target = float(floor.median())
+    got = bs.compute_to_reach(fit, target)
+    below = float((floor < target).mean())
+    assert float(got.reachable[0]) == pytest.approx(below, abs=1e-3)
+    table = bs.intervals(got[["flops"]], (0.1, 0.9))
+    assert np.isfinite(table[0.1].iloc[0])
+    assert np.isinf(table[0.9].iloc[0])
+
+
+def test_iso_loss_agrees_with_prediction(fit):
+    curve = bs.iso_loss(fit, 2.1, [5e9, 5e10])
+    there = curve.isel(draw=0, chain=0)
+    for i, params in enumerate([5e9, 5e10]):
+        tokens = float(there.tokens[i])
+        if np.isfinite(tokens):
+            back = bs.predict(fit, {"params": params, "tokens": tokens})
+            assert float(back.loss_mean[0, 0, 0]) == pytest.approx(2.1, abs=1e-9)
+    assert np.isfinite(there.tokens).any()
+
+
+def test_a_new_run_scatters_about_the_law(exact):
+    there = bs.predict(exact, {"params": 70e9, "tokens": 1.4e12})
+    assert float(there.loss_mean[0, 0, 0]) == pytest.approx(1.9739, abs=5e-5)
+    gap = np.log(there.loss_run / there.loss_mean).values.ravel()
+    # The 80 % range of t_4, times sigma; 2,000 draws: relative sd 3 %, so 15 % is five of them.
+    assert np.subtract(*np.quantile(gap, [0.9, 0.1])) == pytest.approx(0.01 * 2 * 1.533, rel=0.15)
+
+
+def test_points_broadcast_and_say_how_far_out_they_are(fit):
+    there = bs.predict(fit, {"params": 70e9, "tokens": [1e10, 1.4e12]})
+    assert there.loss_mean.dims == (*SAMPLES, "point")
+    np.testing.assert_allclose(there.flops, 6 * 70e9 * np.array([1e10, 1.4e12]))
+    assert float(there.beyond[0]) == 0.0
+    assert float(there.beyond[1]) == pytest.approx(np.log10(5.88e23 / 1.2962e22), abs=0.01)
+
+
+def test_predictions_repeat(fit):
+    at = {"params": 1e9, "tokens": 1e10}
+    first, again, other = (bs.predict(fit, at, seed=s).loss_run.values for s in (3, 3, 4))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_prior_draws_do_not_build_the_ratio_in():
+    runs = bs.load_dataset("nine-runs")
+    plan = bs.allocate(bs.sample_prior(bs.ScalingModel(), runs), 1e21)
+    low, high = plan.tokens_per_param.quantile([0.025, 0.975], dim=SAMPLES).values[:, 0]
+    assert low < 1
+    assert high > 1000
