@@ -19,8 +19,10 @@ from bayes_scaling.laws import bind
 from bayes_scaling.model import ScalingModel, model_to_json
 from bayes_scaling.param import Param, Prior
 
-GROUP_SD = {"intercept": 0.3}  # of ln a0 between recipes; exponents move by a tenth
-GROUP_SD_ELSE = 0.1
+GROUP_SD = {"intercept": 0.15}  # of ln a0 between recipes, 0.03 to 0.7; exponents move less
+GROUP_SD_ELSE = 0.05
+GROUP_SD_SIGMA = 0.8
+SPREAD = Prior.of("LogNormal", median=1.0, sigma=1.0)
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def _data(
             if model.mode(p) != "shared"
         }
         data["group_sd"] = {
-            p.name: GROUP_SD.get(p.role, GROUP_SD_ELSE)
+            p.name: {"median": GROUP_SD.get(p.role, GROUP_SD_ELSE), "sigma": GROUP_SD_SIGMA}
             for p in model.params
             if model.mode(p) == "partial"
         }
@@ -156,6 +158,12 @@ def padded(rows: int) -> int:
     while size < rows:
         size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
     return size
+
+
+def _bare(loose: np.ndarray, numbers: Mapping[str, Any], prior: Prior) -> np.ndarray:
+    """Return the unconstrained value of the unscaled prior, as a column."""
+    scaled = prior.dist == "LogNormal" and "scale_by" in numbers
+    return (loose - np.log(numbers["scale_by"]) if scaled else loose)[:, None]
 
 
 @dataclass(frozen=True)
@@ -215,10 +223,10 @@ class Program:
             both[p.name] = priors.draw(prior, numbers, rng, count)
             if mode == "partial":
                 groups = len(data["group_scale"][p.name])
-                sd = {"scale": data["group_sd"][p.name]}
-                both[f"{p.name}_sd"] = priors.draw(Prior.of("HalfNormal", **sd), sd, rng, count)
-                z = rng.normal(size=(count, groups))
-                both[f"{p.name}_z"] = (z, z)
+                spread = priors.draw(SPREAD, data["group_sd"][p.name], rng, count)
+                middle = _bare(both[p.name][1], numbers, prior)
+                z = middle + spread[0][:, None] * rng.normal(size=(count, groups))
+                both |= {f"{p.name}_sd": spread, f"{p.name}_z": (z, z)}
         return {k: v for k, (v, _) in both.items()}, {k: v for k, (_, v) in both.items()}
 
     def _draw(self, param: Param, data: Mapping[str, Any]) -> Any:
@@ -241,13 +249,14 @@ class Program:
             return own_values[data["group"]]
         overall = numbers.get("scale_by", 1.0)
         centre = numpyro.sample(name, priors.distribution(prior, numbers))
-        spread = numpyro.sample(f"{name}_sd", dist.HalfNormal(data["group_sd"][name]))
-        with numpyro.plate("group", groups):
-            z = numpyro.sample(f"{name}_z", dist.Normal(0.0, 1.0))
-        # Offsets live on the unconstrained scale of the unscaled prior, so a pooled floor stays
-        # below each group's own best loss.
+        spread = numpyro.sample(f"{name}_sd", priors.distribution(SPREAD, data["group_sd"][name]))
+        # Groups differ on the unconstrained scale of the unscaled prior, so a pooled floor stays
+        # below each group's own best loss. Their values are sampled as they are (centred): runs
+        # pin them down, and what is left of the hierarchy is nearly Gaussian.
         bare = {k: v for k, v in numbers.items() if k != "scale_by"}
         onto = dist.biject_to(priors.distribution(replace(prior, times=""), bare).support)
-        value = onto(onto.inv(centre / overall) + spread * z) * scale
+        with numpyro.plate("group", groups):
+            z = numpyro.sample(f"{name}_z", dist.Normal(onto.inv(centre / overall), spread))
+        value = onto(z) * scale
         numpyro.deterministic(f"{name}_group", value)
         return value[data["group"]]
