@@ -134,9 +134,11 @@ def distribution(structure: Prior, values: Mapping[str, Any]) -> Any:
     from numpyro.distributions.transforms import AffineTransform
 
     base = KINDS[structure.dist].build(dist, values)
-    if structure.dist == "Fixed" or (not structure.times and "shift_by" not in values):
-        return base
     shift, scale = values.get("shift_by", 0.0), values.get("scale_by", 1.0)
+    if structure.dist == "Fixed":
+        return dist.Delta(shift + scale * base.v)
+    if not structure.times and "shift_by" not in values:
+        return base
     if isinstance(base, dist.LogNormal) and "shift_by" not in values:
         import jax.numpy as jnp
 
@@ -163,19 +165,24 @@ def draw(
     value, loose : arrays of shape `size`
         On the parameter's own scale, and unconstrained (logarithm, logit or as it is).
     """
-    kind = KINDS[prior.dist]
-    base = kind.draw(rng, numbers, size)
-    if kind.support == "positive":
-        loose = np.log(np.maximum(base, np.finfo(float).tiny))
-    elif kind.support == "unit":
-        inside = np.clip(base, 1e-12, 1 - 1e-12)
-        loose = np.log(inside) - np.log1p(-inside)
-    else:
-        loose = base
-    if kind.support == "positive" and "scale_by" in numbers and prior.dist == "LogNormal":
-        loose = loose + np.log(numbers["scale_by"])  # a scaled LogNormal is a LogNormal
-    value = numbers.get("shift_by", 0.0) + numbers.get("scale_by", 1.0) * base
-    return value, loose
+    shift, scale = numbers.get("shift_by", 0.0), numbers.get("scale_by", 1.0)
+    base = KINDS[prior.dist].draw(rng, numbers, size)
+    value = shift + scale * base
+    support = KINDS[prior.dist].support
+    if support == "unit":
+        return value, loosen(prior, base)
+    return value, loosen(prior, value - shift if support == "positive" else value)
+
+
+def loosen(prior: Prior, value: np.ndarray) -> np.ndarray:
+    """Return the unconstrained value: logarithm, logit or as it is, by the prior's support."""
+    support = KINDS[prior.dist].support
+    if support == "positive":
+        return np.log(np.maximum(value, np.finfo(float).tiny))
+    if support == "unit":
+        inside = np.clip(value, 1e-12, 1 - 1e-12)
+        return np.log(inside) - np.log1p(-inside)
+    return value
 
 
 def values(prior: Prior, statistics: Mapping[str, float]) -> dict[str, float]:
@@ -223,14 +230,21 @@ def prior_from_dict(name: str, spec: Mapping[str, Any]) -> Prior:
     spec = dict(spec)
     dist, times, plus = spec.pop("dist", ""), spec.pop("times", ""), spec.pop("plus", 0.0)
     kind = KINDS[dist]
-    if "quantiles" in spec:
-        pairs = {float(p): float(q) for p, q in dict(spec.pop("quantiles")).items()}
-        return elicit(dist, pairs, times=times)
     if times and times not in STATISTICS:
         hint = did_you_mean(times, STATISTICS)
         msg = f"prior of {name!r}: times = {times!r} is no statistic of a table.{hint} Known: "
         raise SpecError(msg + ", ".join(STATISTICS) + ".")
     wrong = []
+    if not _is_number(plus):
+        wrong.append(f"plus = {plus!r} is not a number")
+    if "quantiles" in spec:
+        quantiles = dict(spec.pop("quantiles"))
+        extra = [*spec, *(["plus"] if plus else [])]
+        if extra:
+            wrong.append(f"{', '.join(extra)} given beside quantiles, which fix the distribution")
+        if not wrong:
+            return elicit(dist, {float(p): float(q) for p, q in quantiles.items()}, times=times)
+        spec = dict.fromkeys(kind.args, 1.0)
     for key in spec:
         if key not in kind.args:
             wrong.append(f"unknown number {key!r}{did_you_mean(key, kind.args)}")
@@ -238,15 +252,22 @@ def prior_from_dict(name: str, spec: Mapping[str, Any]) -> Prior:
         value = spec.get(key)
         if value is None:
             wrong.append(f"missing {key!r}")
-        elif isinstance(value, bool) or not isinstance(value, int | float):
+        elif not _is_number(value, finite=False):
             wrong.append(f"{key} = {value!r} is not a number")
-        elif not np.isfinite(value) or (key in kind.positive and value <= 0):
-            wrong.append(f"{key} = {value!r} must be {'positive' if value == value else 'finite'}")
+        elif not np.isfinite(value):
+            wrong.append(f"{key} = {value!r} must be finite")
+        elif key in kind.positive and value <= 0:
+            wrong.append(f"{key} = {value!r} must be positive")
     if wrong:
         takes = ", ".join(kind.args)
         msg = f"prior of {name!r} ({dist}): {'; '.join(wrong)}. {dist} takes: {takes}."
         raise SpecError(msg)
     return Prior.of(dist, times=times, plus=plus, **spec)
+
+
+def _is_number(value: Any, *, finite: bool = True) -> bool:
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return plain and (not finite or bool(np.isfinite(value)))
 
 
 def prior_to_dict(prior: Prior) -> dict[str, Any]:

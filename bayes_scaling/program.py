@@ -160,12 +160,6 @@ def padded(rows: int) -> int:
     return size
 
 
-def _bare(loose: np.ndarray, numbers: Mapping[str, Any], prior: Prior) -> np.ndarray:
-    """Return the unconstrained value of the unscaled prior, as a column."""
-    scaled = prior.dist == "LogNormal" and "scale_by" in numbers
-    return (loose - np.log(numbers["scale_by"]) if scaled else loose)[:, None]
-
-
 @dataclass(frozen=True)
 class Program:
     """The NumPyro program of a model structure: call it with the `data` of a `Prepared`.
@@ -224,7 +218,8 @@ class Program:
             if mode == "partial":
                 groups = len(data["group_scale"][p.name])
                 spread = priors.draw(SPREAD, data["group_sd"][p.name], rng, count)
-                middle = _bare(both[p.name][1], numbers, prior)
+                bare = both[p.name][0] / numbers.get("scale_by", 1.0)
+                middle = priors.loosen(prior, bare)[:, None]
                 z = middle + spread[0][:, None] * rng.normal(size=(count, groups))
                 both |= {f"{p.name}_sd": spread, f"{p.name}_z": (z, z)}
         return {k: v for k, (v, _) in both.items()}, {k: v for k, (_, v) in both.items()}
@@ -237,7 +232,8 @@ class Program:
         name, prior = param.name, self.structure.prior(param.name)
         mode, numbers = self.structure.mode(param), data["prior"][name]
         if prior.dist == "Fixed":
-            return numpyro.deterministic(name, jnp.asarray(numbers["value"]))
+            held = priors.distribution(prior, numbers).v
+            return numpyro.deterministic(name, jnp.asarray(held))
         if mode == "shared":
             return numpyro.sample(name, priors.distribution(prior, numbers))
         scale, groups = data["group_scale"][name], data["group_scale"][name].shape[0]

@@ -4,7 +4,17 @@ import sys
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from types import ModuleType
-from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import (
+    Any,
+    ClassVar,
+    Literal,
+    Protocol,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+    runtime_checkable,
+)
 
 import numpy as np
 
@@ -171,7 +181,7 @@ def law_from_dict(spec: Mapping[str, Any] | str) -> Any:
 
 
 def checked_choices(kind: type, what: str, choices: dict[str, Any]) -> dict[str, Any]:
-    """Refuse a choice that `kind` does not have; turn reference sizes into pairs."""
+    """Refuse a choice or a value that `kind` does not have; turn reference sizes into pairs."""
     allowed = [f.name for f in fields(kind)]
     for name in choices:
         if name not in allowed:
@@ -179,6 +189,13 @@ def checked_choices(kind: type, what: str, choices: dict[str, Any]) -> dict[str,
                 f"{what} {kind.name!r} has no choice {name!r}."
                 f"{did_you_mean(name, allowed)} Choices: {', '.join(allowed)}."
             )
+            raise SpecError(msg)
+    for name, hint in get_type_hints(kind).items():
+        options = (True, False) if hint is bool else get_args(hint)
+        plain = hint is bool or get_origin(hint) is Literal
+        if plain and name in choices and choices[name] not in options:
+            known = ", ".join(map(repr, options))
+            msg = f"{what} {kind.name!r}: {name} = {choices[name]!r} is not one of: {known}."
             raise SpecError(msg)
     if choices.get("reference") is not None:
         pairs = choices["reference"]

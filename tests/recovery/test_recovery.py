@@ -1,8 +1,8 @@
 """Do intervals contain the truth as often as they say?
 
 A 90 % interval that is right covers Binomial(100, 0.9) of 100 tables: mean 90, sd 3. The band from
-84 to 95 is two sd: once in 16 for one quantity and a wrong choice of seeds, which are fixed here.
-What the tests find is an interval too short by a sixth, or off by half a posterior sd.
+84 to 95 is left by a right one once in 23 choices of seeds, per quantity; the seeds are fixed here.
+Intervals too short by a sixth (83 expected) are found in every second run of one quantity.
 """
 
 import numpy as np

@@ -15,8 +15,6 @@ import scipy.stats as st
 import bayes_scaling as bs
 from bayes_scaling.errors import FitError, SpecError
 from bayes_scaling.inference import optimise, sample
-from bayes_scaling.inference.laplace import _evaluate, _weigh
-from bayes_scaling.inference.optimum import _search
 from bayes_scaling.inference.target import target_of
 from bayes_scaling.param import Prior
 from bayes_scaling.program import prepare
@@ -86,6 +84,29 @@ def test_a_poor_proposal_is_not_passed_for_a_posterior():
     got = sample(ready.program, ready.data, method="laplace", seed=0)
     assert got.attrs["method"] == "laplace"
     assert "not below" in got.attrs["method_reason"] or "effective" in got.attrs["method_reason"]
+
+
+def test_what_auto_certifies_is_right_where_the_floor_is_hardly_known(ladder):
+    """A table with 1.7 % of scatter and small exponents: E has a long tail towards nothing.
+
+    NUTS mixes slowly here (100 effective draws a chain): its 5 % point errs by 0.1 posterior sd,
+    and by 0.2 within auto, so half a sd is over two sd of Monte Carlo. A bad t misses by one.
+    """
+    law = bs.Chinchilla(reference=(("params", 1e9), ("tokens", 2e10)))
+    theta = {"E": 1.5322, "a0": 0.2810, "b0": 0.1781, "alpha": 0.19544, "beta": 0.34347}
+    runs = ladder(0)
+    rng = np.random.default_rng([101, 77])
+    scatter = np.exp(0.017288 * rng.standard_t(34.056, len(runs)))
+    runs["loss"] = law(theta, {k: runs[k].to_numpy() for k in law.inputs}) * scatter
+    share = Prior.of("LogNormal", median=0.4, sigma=0.5)
+    floor = Prior.of("LogNormal", median=1.7, sigma=0.2)
+    ready = prepared(runs, E=floor, a0=share, b0=share)
+    quick = sample(ready.program, ready.data, method="auto", seed=101)
+    exact = sample(ready.program, ready.data, method="nuts", draws=4000, seed=1)
+    for name in ("E", "a0", "b0", "alpha", "beta"):
+        draws = exact.values[name]
+        gap = np.quantile(quick.values[name], ENDS) - np.quantile(draws, ENDS)
+        assert np.all(np.abs(gap) < 0.5 * draws.std()), f"{name}: {gap / draws.std()}"
 
 
 # Known answers, over NumPyro models of a user's own.
@@ -218,7 +239,6 @@ def compilations():
 def test_a_second_fit_compiles_nothing(method, fitted, ladder, compilations):
     short = {"draws": 100, "warmup": 100} if method == "nuts" else {}
     bs.fit(bs.ScalingModel(), ladder(0), method=method, seed=0, **short)
-    sizes = [f._cache_size() for f in (_search, _weigh, _evaluate)]
     compilations.clear()
     priors = {
         "alpha": Prior.of("LogNormal", median=0.4, sigma=0.3),
@@ -226,10 +246,8 @@ def test_a_second_fit_compiles_nothing(method, fitted, ladder, compilations):
     }
     law = bs.Chinchilla(reference=(("params", 2e9), ("tokens", 3e10)))
     model = bs.ScalingModel(law, priors=priors)
-    fit = bs.fit(model, ladder(5, rows=85), method=method, seed=3, **short)
-    assert fit.sizes == {} or fit.posterior.sizes["chain"] == 4
+    bs.fit(model, ladder(5, rows=85), method=method, seed=3, **short)
     assert compilations == []
-    assert [f._cache_size() for f in (_search, _weigh, _evaluate)] == sizes
     # ... and the counter works: another structure is another program.
     jax.jit(lambda x: x * 3.25 + len(method))(1.0)
     assert compilations
