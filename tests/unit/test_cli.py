@@ -86,6 +86,11 @@ def runs_file(tmp_path):
     return str(path)
 
 
+@pytest.fixture(autouse=True)
+def wide_pipe(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)  # test runners set it, and tables wrap by it
+
+
 def run(capsys, *argv):
     status = main([str(a) for a in argv])
     out, err = capsys.readouterr()
