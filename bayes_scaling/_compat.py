@@ -11,7 +11,8 @@ import xarray as xr
 def diagnostics(posterior: xr.Dataset) -> pd.DataFrame:
     """Return `r_hat`, `ess_bulk` and `ess_tail` of every variable, unrounded.
 
-    Variables that do not move, fixed by their prior, have none and are left out. A single chain has no R-hat in ArviZ; it is given as 1, since split R-hat is what ESS sees.
+    Variables that do not move, fixed by their prior, have none and are left out. A single chain
+    has no R-hat in ArviZ; it is given as 1.
     """
     import arviz_stats
 

@@ -6,11 +6,12 @@ itself (nats), whatever scale the scatter lives on, so that elpd compares betwee
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
 from bayes_scaling._registry import Registry
+from bayes_scaling.errors import SpecError
 from bayes_scaling.laws._protocol import Inputs, Theta, checked_choices, namespace
 from bayes_scaling.param import Param, Prior
 
@@ -94,6 +95,14 @@ class _Scatter:
     scale: Scale
     noise: Noise
     known: bool
+
+    def __post_init__(self) -> None:
+        if self.scale not in get_args(Scale) or self.noise not in get_args(Noise):
+            msg = (
+                f"scale is one of {get_args(Scale)} and noise one of {get_args(Noise)}; "
+                f"found {self.scale!r} and {self.noise!r}"
+            )
+            raise SpecError(msg)
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from bayes_scaling.program import Prepared, prepare
 from bayes_scaling.results import SAMPLES, dataset, tree, with_derived
 from bayes_scaling.trust import diagnose
 
-PREDICTIVE = 500  # draws of the prior and of replicated data: enough for p values to 0.02
+PREDICTIVE = 500  # draws of the prior kept beside the posterior: enough for its density
 VERSIONS = ("jax", "numpyro", "numpy", "xarray")
 
 
@@ -92,7 +92,8 @@ def fit(
     refusals = [v for v in judged.verdicts if v.status == "FAIL"]
     if refusals and not force:
         lines = "\n".join(f"  - {v.found}; {v.do}" for v in refusals)
-        msg = f"the table cannot identify {model.law.name!r}:\n{lines}\nforce=True (on the command line --force) fits it anyway."
+        way = "force=True (on the command line --force) fits it anyway."
+        msg = f"the table cannot identify {model.law.name!r}:\n{lines}\n{way}"
         raise FitError(msg)
     ready = prepare(model, runs)
     got = sample(
@@ -171,22 +172,20 @@ def _scale_of(runs: pd.DataFrame) -> dict[str, Any]:
 
 def _replicates(ready: Prepared, posterior: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
     """Draw replicated data sets from the posterior, by the law and the observation model."""
-    flat = posterior.stack(sample=SAMPLES)
-    pick = rng.choice(flat.sizes["sample"], min(PREDICTIVE, flat.sizes["sample"]), replace=False)
-    flat = flat.isel(sample=np.sort(pick))
     model, rows = ready.model, len(ready.runs)
     group = ready.data["group"][:rows] if model.pooling else None
     theta = {}
     for p in model.params:
         if model.mode(p) == "shared":
-            theta[p.name] = flat[p.name].to_numpy()[:, None]
+            theta[p.name] = posterior[p.name].to_numpy()[..., None]
         else:
-            theta[p.name] = flat[f"{p.name}_group"].transpose("sample", ...).to_numpy()[:, group]
+            each = posterior[f"{p.name}_group"].transpose(*SAMPLES, ...)
+            theta[p.name] = each.to_numpy()[..., group]
     x = {k: v if np.ndim(v) == 0 else v[:rows] for k, v in ready.data["x"].items()}
     mu = np.asarray(model.law(theta, x))
     drawn = model.observation.draw(rng, mu, theta, x)
     name = model.law.outcome
-    return dataset({name: drawn[None]}, {name: ("run",)}, {"run": ready.runs.index.to_numpy()})
+    return dataset({name: drawn}, {name: ("run",)}, {"run": ready.runs.index.to_numpy()})
 
 
 def _inputs(ready: Prepared) -> xr.Dataset:

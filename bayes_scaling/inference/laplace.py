@@ -22,6 +22,7 @@ from bayes_scaling.inference.target import Target
 GOOD_K = 0.7  # above it, importance weights are not to be trusted (Vehtari et al. 2024)
 CALM_K = 0.5  # below it, another round cannot help much
 SLACK = 2  # proposals per draw kept
+LEAST = 8000  # proposals, however few draws are kept: a tail of fewer certifies nothing
 ROUNDS = 10  # a first proposal, one reshaped, then mixtures
 COMPONENTS = 8
 LEARN = 400  # effective draws that a refit should rest on; weights are tempered until it does
@@ -65,7 +66,7 @@ def importance(
     optimum : Optimum
         Where to centre the first proposal, and its curvature.
     draws : int
-        Draws to return; twice as many are proposed.
+        Draws to return; twice as many are proposed, and 8,000 at least.
     seed : int
 
     Returns
@@ -77,7 +78,7 @@ def importance(
     proposal = _first(optimum)
     best: Weighted | None = None
     for attempt in range(1, ROUNDS + 1):
-        z = proposal.draw(rng, draws * SLACK)
+        z = proposal.draw(rng, max(draws * SLACK, LEAST))
         log_density = log_density_at(target, z, data)
         log_ratio = np.where(np.isfinite(log_density), log_density, -np.inf)
         log_ratio = log_ratio - proposal.log_density(z)
@@ -87,7 +88,7 @@ def importance(
         got = Weighted(z[pick], log_density[pick], k_hat, effective, attempt)
         if best is None or (k_hat, -effective) < (best.k_hat, -best.effective):
             best = got
-        if k_hat < CALM_K and effective > draws / 4:
+        if k_hat < CALM_K and effective > len(z) / 8:
             break
         weight = _tempered(log_ratio)
         if attempt == 2:

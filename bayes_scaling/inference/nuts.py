@@ -1,13 +1,12 @@
 """NUTS, preconditioned: NumPyro's sampler in coordinates where the posterior is nearly round."""
 
-import functools
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 import numpyro
-import numpyro.distributions as dist
 
 from bayes_scaling.inference._x64 import in_float64
 from bayes_scaling.inference.laplace import log_density_at, scale_of
@@ -15,6 +14,7 @@ from bayes_scaling.inference.optimum import Optimum
 from bayes_scaling.inference.target import Target
 
 TARGET_ACCEPT = 0.9
+STRIDE = 100  # transitions per call: one program for any number of draws, and steps to show
 
 
 @dataclass(frozen=True)
@@ -33,35 +33,37 @@ class Chains:
     stats: dict[str, np.ndarray]
 
 
-@dataclass(frozen=True)
-class _Whitened:
-    """The target as a NumPyro model of one round variable."""
-
-    target: Target
-
-    def __call__(self, data: Any, centre: Any, chol: Any) -> None:
-        real = dist.constraints.independent(dist.constraints.real, 1)
-        w = numpyro.sample("w", dist.ImproperUniform(real, (), event_shape=(self.target.size,)))
-        with numpyro.handlers.block():  # its sites are not ours
-            potential = self.target.potential(centre + chol @ w, data)
-        numpyro.factor("target", -potential)
-
-
-@functools.lru_cache(maxsize=32)
-def _sampler(target: Target, draws: int, warmup: int, chains: int, progress: bool) -> Any:
-    """Return NumPyro's sampler; kept, since it is the object that holds what was compiled."""
-    kernel = numpyro.infer.NUTS(
-        _Whitened(target), dense_mass=True, target_accept_prob=TARGET_ACCEPT
+def _kernel(target: Target, data: Any, centre: Any, chol: Any) -> Any:
+    return numpyro.infer.NUTS(
+        potential_fn=lambda w: target.potential(centre + chol @ w, data),
+        dense_mass=True,
+        target_accept_prob=TARGET_ACCEPT,
     )
-    return numpyro.infer.MCMC(
-        kernel,
-        num_warmup=warmup,
-        num_samples=draws,
-        num_chains=chains,
-        chain_method="sequential",
-        progress_bar=progress,
-        jit_model_args=True,
-    )
+
+
+# NumPyro's kernel in a loop of our own: its MCMC compiles the loop anew for every chain and fit.
+@partial(jax.jit, static_argnums=(0, 1))
+def _start(
+    target: Target, warmup: int, keys: Any, starts: Any, data: Any, centre: Any, chol: Any
+) -> Any:
+    kernel = _kernel(target, data, centre, chol)
+    return jax.lax.map(lambda ks: kernel.init(ks[0], warmup, ks[1], (), {}), (keys, starts))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _advance(target: Target, warmup: int, states: Any, data: Any, centre: Any, chol: Any) -> Any:
+    kernel = _kernel(target, data, centre, chol)
+
+    def step(state: Any, _: None) -> Any:
+        s = kernel.sample(state, (), {})
+        return s, (s.z, s.diverging, s.energy, s.potential_energy, s.accept_prob, s.num_steps)
+
+    def chain(state: Any) -> Any:
+        # Builds the kernel's adaptation schedule; what it computes is not used, so never run.
+        kernel.init(state.rng_key, warmup, state.z, (), {})
+        return jax.lax.scan(step, state, None, length=STRIDE)
+
+    return jax.lax.map(chain, states)
 
 
 @in_float64
@@ -88,7 +90,7 @@ def sample_nuts(
         Per chain.
     seed : int
     progress : bool
-        Show NumPyro's progress bar.
+        Show a progress bar with the time left.
 
     Returns
     -------
@@ -105,24 +107,26 @@ def sample_nuts(
     for _ in range(20):  # a start of zero density would hang its chain: pull it in
         bad = ~np.isfinite(log_density_at(target, optimum.z + start @ chol.T, data))
         start[bad] /= 2
-    mcmc = _sampler(target, draws, warmup, chains, progress)
-    fields = ("diverging", "energy", "potential_energy", "accept_prob", "num_steps")
-    mcmc.run(
-        jax.random.key(seed),
-        data,
-        optimum.z,
-        chol,
-        init_params={"w": start} if chains > 1 else {"w": start[0]},
-        extra_fields=fields,
+    keys = jax.random.split(jax.random.key(seed), chains)
+    states = _start(target, warmup, keys, start, data, optimum.z, chol)
+    kept = []
+    strides: Any = range(-(-(warmup + draws) // STRIDE))
+    if progress:
+        from rich.progress import track
+
+        strides = track(strides, f"NUTS, {chains} chains", transient=True)
+    for _ in strides:
+        states, found = _advance(target, warmup, states, data, optimum.z, chol)
+        kept.append(jax.device_get(found))
+    w, diverging, energy, potential, accept, steps = (
+        np.concatenate(v, axis=1)[:, warmup : warmup + draws] for v in zip(*kept, strict=True)
     )
-    w = np.array(mcmc.get_samples(group_by_chain=True)["w"])
-    extra = {k: np.array(v) for k, v in mcmc.get_extra_fields(group_by_chain=True).items()}
     stats = {
-        "diverging": extra["diverging"],
-        "energy": extra["energy"],
-        "lp": -extra["potential_energy"],
-        "acceptance_rate": extra["accept_prob"],
-        "n_steps": extra["num_steps"],
-        "tree_depth": np.ceil(np.log2(extra["num_steps"] + 1)).astype(int),
+        "diverging": diverging,
+        "energy": energy,
+        "lp": -potential,
+        "acceptance_rate": accept,
+        "n_steps": steps,
+        "tree_depth": np.ceil(np.log2(steps + 1)).astype(int),
     }
     return Chains(optimum.z + w @ chol.T, stats)

@@ -39,7 +39,7 @@ class Mixture:
 
     def log_density(self, z: np.ndarray) -> np.ndarray:
         """Return the log density at points, (count, d) to (count,)."""
-        return logsumexp(np.log(self.share) + self._each(z)[0], axis=1)
+        return np.asarray(logsumexp(np.log(self.share) + self._each(z)[0], axis=1))
 
     def _each(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return every component's log density and squared distance, both (count, m)."""

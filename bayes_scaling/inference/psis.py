@@ -61,7 +61,7 @@ def _pareto(x: np.ndarray) -> tuple[float, float]:
     b = 1 / x[-1] + (1 - np.sqrt(m / (np.arange(m) + 0.5))) / (3 * x[int(n / 4 + 0.5) - 1])
     k = np.mean(np.log1p(-b[:, None] * x), axis=1)
     log_like = n * (np.log(-b / k) - k - 1)
-    weight = 1 / np.exp(log_like - log_like[:, None]).sum(axis=1)
+    weight = np.exp(log_like - log_like.max())
     best = np.sum(b * weight) / np.sum(weight)
     shape = np.mean(np.log1p(-best * x))
     return (n * shape + 5) / (n + 10), -shape / best

@@ -112,7 +112,7 @@ def sample(
     if method != "nuts":
         got = importance(target, data, optimum, draws or 4000, seed)
         attrs |= {"k_hat": got.k_hat, "effective": got.effective, "rounds": got.rounds}
-        doubt = _doubt(optimum, second, got.k_hat, got.effective, draws or 4000)
+        doubt = _doubt(optimum, second, got.k_hat, got.effective, max(draws or 0, 4000))
         if method == "laplace" or not doubt:
             attrs |= {"method": "laplace", "method_reason": doubt or "k-hat is good, one mode"}
             # Draws keep the order of their proposals, so four blocks of them are four independent
