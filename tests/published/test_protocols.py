@@ -7,14 +7,7 @@ from tests.helpers import needs_real_tables
 
 
 @needs_real_tables
-@pytest.mark.parametrize("protocol", [p1, p3], ids=["P1", "P3"])
+@pytest.mark.parametrize("protocol", [p1, p2, p3], ids=["P1", "P2", "P3"])
 def test_protocol(protocol):
     report = protocol.run()
-    assert report.verdict == "PASS", report.markdown()
-
-
-@needs_real_tables
-@pytest.mark.slow
-def test_sampler_protocol():
-    report = p2.run()
     assert report.verdict == "PASS", report.markdown()
