@@ -1,5 +1,6 @@
 """A NumPyro program as a density over R^d: what every engine works on."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -89,8 +90,16 @@ def starts_for(target: Target, data: Any, count: int, seed: int) -> np.ndarray:
 
 
 def target_of(program: Callable[[Any], None], data: Any) -> Target:
-    """Find a program's latent sites, without computing anything."""
+    """Find a program's latent sites, without computing anything; known programs are remembered."""
+    leaves, structure = jax.tree.flatten(data)
+    shapes = tuple((np.shape(v), np.result_type(v)) for v in leaves)
+    return _target(program, structure, shapes)
+
+
+@functools.lru_cache(maxsize=256)
+def _target(program: Callable[[Any], None], structure: Any, leaves: Any) -> Target:
     names: list[str] = []
+    data = structure.unflatten([jax.ShapeDtypeStruct(*leaf) for leaf in leaves])
 
     def shapes(key: Any, data: Any) -> list[Any]:
         names[:], values = _unconstrained(program, key, data)

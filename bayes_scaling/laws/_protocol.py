@@ -112,15 +112,20 @@ def namespace(*values: Mapping[str, Any]) -> ModuleType:
     return np
 
 
-def relative(law: Law, x: Inputs, name: str, xp: ModuleType) -> Any:
-    """Return ``ln(x / reference)`` of one input."""
+def sizes(law: Law) -> dict[str, Any]:
+    """Return a law's reference sizes, or say how to give it some."""
     if law.reference is None:
         msg = (
             f"law {law.name!r} has no reference sizes yet; bind it to a table with "
             f"`bind(law, x)` or give them: reference=(('params', 1e9), ('tokens', 2e10))"
         )
         raise SpecError(msg)
-    return xp.log(x[name]) - xp.log(dict(law.reference)[name])
+    return dict(law.reference)
+
+
+def relative(law: Law, x: Inputs, name: str, xp: ModuleType) -> Any:
+    """Return ``ln(x / reference)`` of one input."""
+    return xp.log(x[name]) - xp.log(sizes(law)[name])
 
 
 def bind(law: L, x: Inputs) -> L:

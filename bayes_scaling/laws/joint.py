@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from bayes_scaling.laws._protocol import LAWS, Inputs, Reference, Theta, namespace, relative
+from bayes_scaling.laws._protocol import LAWS, Inputs, Reference, Theta, namespace, relative, sizes
 from bayes_scaling.param import Param, Prior
 
 FLOOR = Param(
@@ -57,7 +57,7 @@ def _evaluate(law: Any, s: _Surface, x: Inputs) -> Any:
 def _optimum(law: Any, s: _Surface, product: Any) -> tuple[Any, Any]:
     # On n + d = k the derivative vanishes where alpha u^(1/q) = beta v^(1/q), u and v the terms.
     xp = namespace({"a0": s.a0, "product": product})
-    ref = dict(law.reference)
+    ref = sizes(law)
     k = xp.log(product) - xp.log(ref["params"]) - xp.log(ref["tokens"])
     lead = xp.log(s.a0) - xp.log(s.b0) + s.q * (xp.log(s.alpha) - xp.log(s.beta))
     n = (lead + s.beta * k) / (s.alpha + s.beta)
@@ -164,13 +164,13 @@ class Chinchilla:
 
     def to_paper(self, theta: Theta) -> dict[str, Any]:
         """Return ``A = a0 N0^alpha`` and ``B = b0 D0^beta`` beside the rest."""
-        ref, s = dict(self.reference or ()), self._surface(theta)
+        ref, s = sizes(self), self._surface(theta)
         out = {k: theta[k] for k in ("E", "alpha", "beta", "q") if k in theta}
         return out | {"A": s.a0 * ref["params"] ** s.alpha, "B": s.b0 * ref["tokens"] ** s.beta}
 
     def from_paper(self, paper: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters at the reference from A and B."""
-        ref = dict(self.reference or ())
+        ref = sizes(self)
         out = {k: paper[k] for k in ("E", "alpha", "beta", "q") if k in paper}
         beta = paper["alpha" if self.tied else "beta"]
         return out | {
@@ -251,7 +251,7 @@ class KaplanND:
 
     def to_paper(self, theta: Theta) -> dict[str, Any]:
         """Return N_c, D_c, alpha_N and alpha_D, and E where there is one."""
-        ref = dict(self.reference or ())
+        ref = sizes(self)
         out = {"E": theta["E"]} if self.floor else {}
         return out | {
             "N_c": ref["params"] * theta["a0"] ** (1 / theta["alpha"]),
@@ -262,7 +262,7 @@ class KaplanND:
 
     def from_paper(self, paper: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters at the reference from N_c and D_c."""
-        ref = dict(self.reference or ())
+        ref = sizes(self)
         out = {"E": paper["E"]} if self.floor else {}
         return out | {
             "a0": (paper["N_c"] / ref["params"]) ** paper["alpha_N"],

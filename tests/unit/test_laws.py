@@ -438,3 +438,19 @@ def test_binding_takes_geometric_means_once():
     law = bind(Chinchilla(), x)
     assert dict(law.reference) == {"params": 1e9, "tokens": 1e10}
     assert bind(law, {"params": np.ones(2), "tokens": np.ones(2)}) is law
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_an_unbound_law_says_how_to_bind_it_wherever_it_is_used(name):
+    law = LAWS[name]()
+    theta = dict.fromkeys((p.name for p in law.params), 0.5)
+    paper = dict.fromkeys(("E", "A", "B", "alpha", "beta", "N_c", "D_c", "alpha_N", "alpha_D"), 0.5)
+    calls = (
+        lambda: law(theta, {"params": 1e9, "tokens": 1e10}),
+        lambda: law.optimum(theta, 1e20),
+        lambda: law.to_paper(theta),
+        lambda: law.from_paper(paper),
+    )
+    for call in calls:
+        with pytest.raises(SpecError, match="no reference sizes yet; bind it"):
+            call()
