@@ -187,14 +187,6 @@ class Program:
         mu = replace(self.structure.law, reference=reference)(theta, data["x"])
         return self.structure.observation.distribution(mu, theta, data["x"])
 
-    def at_rows(self, theta: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
-        """Pick each row's value out of the groups' values; shared parameters stay scalar."""
-        out = {}
-        for p in self.structure.params:
-            pooled = self.structure.mode(p) != "shared"
-            out[p.name] = theta[f"{p.name}_group"][data["group"]] if pooled else theta[p.name]
-        return out
-
     def prior_draws(
         self, data: Mapping[str, Any], rng: np.random.Generator, count: int
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

@@ -77,7 +77,7 @@ def predictive_verdicts(fit: xr.DataTree) -> list[Verdict]:
         return [Verdict(name, "SKIP", f"not checked: the fit carries no {missing[0]}", "")]
     p = predictive_p(fit)
     odd = [k for k, v in p.items() if v < SURPRISING]
-    found = ", ".join(f"{k} p = {v:.3f}" for k, v in p.items())
+    found = ", ".join(f"{k} p {'< 0.001' if v < 0.001 else f'= {v:.3f}'}" for k, v in p.items())
     do = (
         "look at plot_residuals: heavier tails want student_t, a bend wants another law "
         "(nested=True) or fewer decades"

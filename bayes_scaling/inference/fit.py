@@ -1,7 +1,6 @@
 """`fit`: from a model and a run table to a posterior that says how it was made."""
 
 import datetime
-import json
 import platform
 import time
 from importlib.metadata import version
@@ -89,7 +88,7 @@ def fit(
     if not {"use", "flag"} <= set(runs.columns):
         runs = read_runs(runs)
     judged = summary(runs, coordinates=model.law.inputs, n_parameters=len(model.law.params))
-    refusals = [v for v in judged.verdicts if v.status == "FAIL"]
+    refusals = judged.failures()
     if refusals and not force:
         lines = "\n".join(f"  - {v.found}; {v.do}" for v in refusals)
         way = "force=True (on the command line --force) fits it anyway."
@@ -200,8 +199,3 @@ def _at_terminal() -> bool:
     import sys
 
     return sys.stderr.isatty()
-
-
-def notes_of(fitted: xr.DataTree) -> list[str]:
-    """Return what the table's reading noted, from a fit's attributes."""
-    return list(json.loads(fitted.attrs.get("table", "{}")).get("notes", []))
