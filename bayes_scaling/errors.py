@@ -23,7 +23,8 @@ class Problem:
     def __str__(self) -> str:
         """Write the problem as one line."""
         where = f"column {self.column!r}" if self.column else "table"
-        rows = f" (rows {_first(self.rows)})" if self.rows else ""
+        named = any(not r.startswith("row ") for r in self.rows)
+        rows = f" ({'rows ' if named else ''}{_first(self.rows)})" if self.rows else ""
         return f"{where}: {self.found}{rows}; {self.do}"
 
 

@@ -163,7 +163,7 @@ def test_every_missing_column_is_named_at_once(ladder):
     with pytest.raises(TableError) as error:
         prepare(model, runs)
     assert "column 'arch': missing" in str(error.value)
-    assert "column 'loss_sd': 95 missing values (rows row 0, row 1, row 3" in str(error.value)
+    assert "column 'loss_sd': 95 missing values (row 0, row 1, row 3" in str(error.value)
 
 
 def test_the_prior_of_loss_is_the_same_statement_in_any_unit(ladder):

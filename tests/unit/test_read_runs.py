@@ -385,14 +385,12 @@ def test_messages_use_the_tables_own_names():
 
 @pytest.mark.parametrize("run", [["a", "a", "b"], ["a", None, "b"]])
 def test_rows_have_numbers_where_names_do_not_tell_them_apart(run):
-    assert "(rows row 1)" in problem(plain(run=run, tokens=[2e9, -1, 3e11]))
+    assert "(row 1)" in problem(plain(run=run, tokens=[2e9, -1, 3e11]))
 
 
 def test_many_rows_are_cut_short():
     source = pd.DataFrame({"N": np.full(99, 1e9), "D": np.full(99, -1.0), "L": np.full(99, 3.0)})
-    assert "99 values <= 0 (rows row 0, row 1, row 2, row 3, row 4, ... 99 in all)" in problem(
-        source
-    )
+    assert "99 values <= 0 (row 0, row 1, row 2, row 3, row 4, ... 99 in all)" in problem(source)
 
 
 def test_all_problems_come_at_once():
