@@ -30,6 +30,6 @@ def pareto_k(fit: xr.DataTree) -> tuple[np.ndarray, np.ndarray]:
 
     loo: Any = arviz_stats.loo  # pyright: ignore[reportPrivateImportUsage]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # what it warns of is what we report
+        warnings.simplefilter("ignore")  # what it warns of is what we report
         k = loo(fit, pointwise=True).pareto_k
     return np.asarray(k.values), np.asarray(k.run.values)
