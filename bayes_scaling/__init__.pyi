@@ -6,7 +6,7 @@ from .data.read import read_runs
 from .data.simulate import simulate
 from .data.summary import summary
 from .decision import allocate, compute_to_reach, iso_loss
-from .inference import fit, sample, sample_prior
+from .inference import fit, fit_many, one_of, sample, sample_prior
 from .laws import LAWS, Chinchilla, KaplanND
 from .model import Pooling, ScalingModel
 from .observations import OBSERVATIONS, Normal, StudentT, UnderTuned
@@ -37,6 +37,7 @@ __all__ = [
     "elicit",
     "fetch_dataset",
     "fit",
+    "fit_many",
     "intervals",
     "iso_loss",
     "list_datasets",
@@ -44,6 +45,7 @@ __all__ = [
     "load_dataset",
     "load_model",
     "load_posterior",
+    "one_of",
     "open_fit",
     "plots",
     "predict",

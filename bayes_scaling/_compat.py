@@ -1,6 +1,5 @@
 """The only module that knows ArviZ: 0.8 on Python 3.11, 1.x after it."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -22,14 +21,3 @@ def diagnostics(posterior: xr.Dataset) -> pd.DataFrame:
     if posterior.sizes.get("chain", 1) < 2:
         table["r_hat"] = 1.0
     return table
-
-
-def pareto_k(fit: xr.DataTree) -> tuple[np.ndarray, np.ndarray]:
-    """Return every run's Pareto k of leave-one-out, and the runs' labels."""
-    import arviz_stats
-
-    loo: Any = arviz_stats.loo  # pyright: ignore[reportPrivateImportUsage]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what it warns of is what we report
-        k = loo(fit, pointwise=True).pareto_k
-    return np.asarray(k.values), np.asarray(k.run.values)

@@ -129,14 +129,18 @@ class _Scatter:
         return mu * np.exp(scatter) if self.scale == "log" else mu + scatter
 
     def about(self, mu: Any, make: Any) -> Any:
-        """Put ``make(location)`` on the loss: through its logarithm, or as it is."""
+        """Put ``make(location)`` on the loss: through its logarithm, or as it is.
+
+        Unvalidated: tables are checked as they are read, and a comparison per row would make a
+        compiled likelihood four times slower.
+        """
         import jax.numpy as jnp
         import numpyro.distributions as dist
         from numpyro.distributions.transforms import ExpTransform
 
         if self.scale == "linear":
             return make(mu)
-        return dist.TransformedDistribution(make(jnp.log(mu)), ExpTransform())
+        return dist.TransformedDistribution(make(jnp.log(mu)), ExpTransform(), validate_args=False)
 
 
 @OBSERVATIONS.register("student_t")
@@ -177,11 +181,13 @@ class StudentT:
 
     def distribution(self, mu: Any, theta: Theta, x: Inputs) -> Any:
         """Return the distribution of the measured loss about `mu`."""
-        import numpyro.distributions as dist
+        from bayes_scaling import _distributions as dist
 
         scatter = _Scatter(self.scale, self.noise, self.known)
         sd = scatter.sd(mu, theta, x)
-        return scatter.about(mu, lambda loc: dist.StudentT(theta["nu"], loc, sd))
+        return scatter.about(
+            mu, lambda loc: dist.StudentT(theta["nu"], loc, sd, validate_args=False)
+        )
 
     def draw(self, rng: np.random.Generator, mu: Any, theta: Theta, x: Inputs) -> np.ndarray:
         """Draw measured losses about `mu` with NumPy; the arrays broadcast to its shape."""
@@ -216,7 +222,7 @@ class Normal:
 
         scatter = _Scatter(self.scale, self.noise, self.known)
         sd = scatter.sd(mu, theta, x)
-        return scatter.about(mu, lambda loc: dist.Normal(loc, sd))
+        return scatter.about(mu, lambda loc: dist.Normal(loc, sd, validate_args=False))
 
     def draw(self, rng: np.random.Generator, mu: Any, theta: Theta, x: Inputs) -> np.ndarray:
         """Draw measured losses about `mu` with NumPy; the arrays broadcast to its shape."""
@@ -254,12 +260,12 @@ class UnderTuned:
 
     def distribution(self, mu: Any, theta: Theta, x: Inputs) -> Any:
         """Return the distribution of the measured loss about the attainable loss `mu`."""
-        from bayes_scaling._exgaussian import ExGaussian
+        from bayes_scaling._distributions import ExGaussian
 
         scatter = _Scatter(self.scale, self.noise, self.known)
         sd = scatter.sd(mu, theta, x)
         debt = theta["debt"] if self.scale == "log" else theta["debt"] * mu
-        return scatter.about(mu, lambda loc: ExGaussian(loc, sd, debt))
+        return scatter.about(mu, lambda loc: ExGaussian(loc, sd, debt, validate_args=False))
 
     def draw(self, rng: np.random.Generator, mu: Any, theta: Theta, x: Inputs) -> np.ndarray:
         """Draw measured losses about `mu` with NumPy; the arrays broadcast to its shape."""

@@ -34,7 +34,8 @@ class Kind:
     support : {"positive", "unit", "real"}
         Where it lives before `times` and `plus`.
     build : callable
-        ``build(numpyro.distributions, numbers)``, for the compiled program.
+        ``build(numpyro.distributions, numbers)``, for the compiled program; unvalidated, because
+        numbers are checked when a prior is made.
     draw : callable
         ``draw(rng, numbers, size)``, with NumPy: drawing from a prior should compile nothing.
     """
@@ -52,7 +53,7 @@ KINDS: Registry[Kind] = Registry("prior distribution")
 def _lognormal(dist: Any, v: Numbers) -> Any:
     import jax.numpy as jnp
 
-    return dist.LogNormal(jnp.log(v["median"]), v["sigma"])
+    return dist.LogNormal(jnp.log(v["median"]), v["sigma"], validate_args=False)
 
 
 for _name, _kind in {
@@ -67,49 +68,49 @@ for _name, _kind in {
         ("loc", "scale"),
         ("scale",),
         "real",
-        lambda dist, v: dist.Normal(v["loc"], v["scale"]),
+        lambda dist, v: dist.Normal(v["loc"], v["scale"], validate_args=False),
         lambda rng, v, size: rng.normal(v["loc"], v["scale"], size),
     ),
     "HalfNormal": Kind(
         ("scale",),
         ("scale",),
         "positive",
-        lambda dist, v: dist.HalfNormal(v["scale"]),
+        lambda dist, v: dist.HalfNormal(v["scale"], validate_args=False),
         lambda rng, v, size: np.abs(rng.normal(0.0, v["scale"], size)),
     ),
     "Exponential": Kind(
         ("mean",),
         ("mean",),
         "positive",
-        lambda dist, v: dist.Exponential(1 / v["mean"]),
+        lambda dist, v: dist.Exponential(1 / v["mean"], validate_args=False),
         lambda rng, v, size: rng.exponential(v["mean"], size),
     ),
     "Beta": Kind(
         ("a", "b"),
         ("a", "b"),
         "unit",
-        lambda dist, v: dist.Beta(v["a"], v["b"]),
+        lambda dist, v: dist.Beta(v["a"], v["b"], validate_args=False),
         lambda rng, v, size: rng.beta(v["a"], v["b"], size),
     ),
     "Gamma": Kind(
         ("rate", "shape"),
         ("rate", "shape"),
         "positive",
-        lambda dist, v: dist.Gamma(v["shape"], v["rate"]),
+        lambda dist, v: dist.Gamma(v["shape"], v["rate"], validate_args=False),
         lambda rng, v, size: rng.gamma(v["shape"], 1 / v["rate"], size),
     ),
     "StudentT": Kind(
         ("df", "loc", "scale"),
         ("df", "scale"),
         "real",
-        lambda dist, v: dist.StudentT(v["df"], v["loc"], v["scale"]),
+        lambda dist, v: dist.StudentT(v["df"], v["loc"], v["scale"], validate_args=False),
         lambda rng, v, size: v["loc"] + v["scale"] * rng.standard_t(v["df"], size),
     ),
     "Fixed": Kind(
         ("value",),
         (),
         "real",
-        lambda dist, v: dist.Delta(v["value"]),
+        lambda dist, v: dist.Delta(v["value"], validate_args=False),
         lambda _rng, v, size: np.full(size, v["value"]),
     ),
 }.items():
@@ -136,14 +137,15 @@ def distribution(structure: Prior, values: Mapping[str, Any]) -> Any:
     base = KINDS[structure.dist].build(dist, values)
     shift, scale = values.get("shift_by", 0.0), values.get("scale_by", 1.0)
     if structure.dist == "Fixed":
-        return dist.Delta(shift + scale * base.v)
+        return dist.Delta(shift + scale * base.v, validate_args=False)
     if not structure.times and "shift_by" not in values:
         return base
     if isinstance(base, dist.LogNormal) and "shift_by" not in values:
         import jax.numpy as jnp
 
-        return dist.LogNormal(base.loc + jnp.log(scale), base.scale)
-    return dist.TransformedDistribution(base, AffineTransform(shift, scale, domain=base.support))
+        return dist.LogNormal(base.loc + jnp.log(scale), base.scale, validate_args=False)
+    onto = AffineTransform(shift, scale, domain=base.support)
+    return dist.TransformedDistribution(base, onto, validate_args=False)
 
 
 def draw(

@@ -89,15 +89,18 @@ def units_of(model: ScalingModel) -> dict[str, dict[str, str]]:
 
 def with_derived(model: ScalingModel, draws: xr.Dataset) -> xr.Dataset:
     """Add the paper's own parameters (A, B, ...) and the exponent `a` to a group of draws."""
-    theta = {}
+    theta: dict[str, Any] = {}
     for p in model.law.params:
         each = f"{p.name}_group"
         theta[p.name] = draws[each] if each in draws else draws[p.name]
+    plain = model.pooling is None  # then nothing broadcasts by name, and plain arrays are quick
+    if plain:
+        theta = {k: v.values for k, v in theta.items()}
     extra = dict(model.law.to_paper(theta))
     if isinstance(model.law, HasOptimum):
         extra["a"] = model.law.exponent(theta)
     new = {k: v for k, v in extra.items() if k not in draws and f"{k}_group" not in draws}
-    draws = draws.assign(new)
+    draws = draws.assign({k: (SAMPLES, v) for k, v in new.items()} if plain else new)
     for name, attrs in units_of(model).items():
         for variable in (name, f"{name}_group"):
             if variable in draws:

@@ -33,9 +33,10 @@ def diagnose(posterior: xr.Dataset, stats: xr.Dataset, attrs: dict) -> list[Verd
     """
     if attrs.get("method") == "prior":
         return [Verdict("method", "PASS", "draws from the prior: nothing was fitted", "")]
-    out = [_convergence(posterior)]
     if attrs["method"] == "laplace":
-        out += [_k_hat(float(attrs["k_hat"]), float(attrs["effective"]))]
+        out = [_k_hat(float(attrs["k_hat"])), _effective(float(attrs["effective"]))]
+    else:
+        out = [_convergence(posterior)]
     if "diverging" in stats:
         out += [_divergences(stats["diverging"].values), _energy(stats["energy"].values)]
     out += [_modes(int(attrs.get("modes", 1)), bool(attrs.get("optimum_converged", 1)))]
@@ -54,10 +55,15 @@ def _convergence(posterior: xr.Dataset) -> Verdict:
     return Verdict("R-hat and ESS", "PASS" if ok else "FAIL" if poor else "REVIEW", found, do)
 
 
-def _k_hat(k_hat: float, effective: float) -> Verdict:
-    found = f"k-hat {k_hat:.2f}, {effective:.0f} effective proposals"
+def _k_hat(k_hat: float) -> Verdict:
     do = "fit with method='auto' or 'nuts': the weights have too heavy a tail"
-    return Verdict("k-hat", "PASS" if k_hat < K_HAT else "FAIL", found, do)
+    return Verdict("k-hat", "PASS" if k_hat < K_HAT else "FAIL", f"k-hat {k_hat:.2f}", do)
+
+
+def _effective(effective: float) -> Verdict:
+    status = "PASS" if effective > ESS else "REVIEW" if effective > ESS / 4 else "FAIL"
+    do = "ask for more draws, or fit with method='nuts'"
+    return Verdict("effective draws", status, f"{effective:.0f} effective proposals", do)
 
 
 def _divergences(diverging: np.ndarray) -> Verdict:

@@ -1,4 +1,4 @@
-"""Run one protocol, or all: ``python -m benchmarks P1``; the exit status is 1 when a gate fails."""
+"""Run protocols: ``python -m benchmarks P1``; the exit status is 1 when a gate fails."""
 
 import importlib
 import pathlib
@@ -6,18 +6,25 @@ import platform
 import sys
 import warnings
 
-PROTOCOLS = ("P1", "P2", "P3")
+PROTOCOLS = ("P1", "P2", "P3", "speed")
 RESULTS = pathlib.Path(__file__).parent / "RESULTS.md"
 
 
 def main(wanted: list[str]) -> int:
     """Run the protocols named; "all" also writes RESULTS.md, failures included."""
     from bayes_scaling import UntrustedFitWarning
+    from bayes_scaling.errors import SpecError
 
     warnings.simplefilter("error", UntrustedFitWarning)
-    names = PROTOCOLS if wanted == ["all"] else [w.upper() for w in wanted]
-    unknown = [n for n in names if n not in PROTOCOLS]
-    if unknown or not names:
+    if wanted[:1] == ["speed"]:
+        try:
+            return importlib.import_module("benchmarks.speed").run(wanted[1:]).print()
+        except SpecError as error:
+            print(error)
+            return 2
+    known = {n.lower(): n for n in PROTOCOLS}
+    names = PROTOCOLS if wanted == ["all"] else [known.get(w.lower(), "") for w in wanted]
+    if not names or not all(names):
         print(f"usage: python -m benchmarks {' | '.join(PROTOCOLS)} | all; found {wanted}")
         return 2
     reports = [importlib.import_module(f"benchmarks.{n.lower()}").run() for n in names]

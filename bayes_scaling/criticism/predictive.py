@@ -1,6 +1,7 @@
 """Posterior predictive checks: whether the model would produce residuals like these."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -9,6 +10,7 @@ from bayes_scaling.data.verdicts import Verdict
 from bayes_scaling.results import model_of
 
 SURPRISING = 0.005  # two-sided, per statistic
+RUNS, DRAWS = 5000, 250  # of a larger table every k-th run, under so many draws, are looked at
 NEEDS = ("posterior_predictive", "observed_data", "constant_data", "posterior")
 
 Statistic = Callable[[np.ndarray], np.ndarray]
@@ -36,11 +38,14 @@ def predictive_p(fit: xr.DataTree) -> dict[str, float]:
     """
     model = model_of(fit)
     name = model.law.outcome
-    data = fit["constant_data"].to_dataset()
-    replicated = fit["posterior_predictive"][name].stack(sample=("chain", "draw"))
-    replicated = replicated.transpose("sample", "run").values
+    kept = thinned(fit["posterior_predictive"].sizes)
+    every = {"run": kept["run"]}
+    data = fit["constant_data"].to_dataset().isel(every, missing_dims="ignore")
+    replicated = fit["posterior_predictive"][name].isel(kept)
+    replicated = replicated.stack(sample=("chain", "draw")).transpose("sample", "run").values
     centre = np.log(np.median(replicated, axis=0))
-    measured = np.log(fit["observed_data"].to_dataset()[name].values)[None] - centre
+    seen = fit["observed_data"].to_dataset()[name].isel(every)
+    measured = np.log(seen.values)[None] - centre
     replicated = np.log(replicated) - centre
     out = {}
     for label, statistic in _statistics(data).items():
@@ -48,6 +53,13 @@ def predictive_p(fit: xr.DataTree) -> dict[str, float]:
         above = (np.sum(simulated >= seen) + 0.5) / (len(simulated) + 1)
         out[label] = float(min(1.0, 2 * min(above, 1 - above)))
     return out
+
+
+def thinned(sizes: Mapping[Any, int]) -> dict[str, slice]:
+    """Return which runs and draws of a fit's large groups are looked at: all, of usual tables."""
+    runs = slice(None, None, max(1, sizes["run"] // RUNS))
+    draws = sizes["chain"] * sizes["draw"] // DRAWS if runs.step > 1 else 1
+    return {"run": runs, "draw": slice(None, None, max(1, draws))}
 
 
 def _statistics(data: xr.Dataset) -> dict[str, Statistic]:

@@ -153,8 +153,13 @@ def known(runs: pd.DataFrame, roles: Iterable[str]) -> pd.DataFrame:
 
 
 def usable(runs: pd.DataFrame) -> pd.DataFrame:
-    """Pick the runs that can be fitted."""
-    return runs.take(np.flatnonzero(runs["use"]))
+    """Pick the runs that can be fitted, without the table's attributes.
+
+    pandas copies attributes, all the way down, whenever a column is looked at.
+    """
+    picked = runs.take(np.flatnonzero(runs["use"]))
+    picked.attrs = {}
+    return picked
 
 
 def _magnitude(numbers: np.ndarray, column: Column, name: str, unit: str | None) -> list[Problem]:

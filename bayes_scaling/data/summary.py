@@ -171,5 +171,14 @@ def summary(
     )
 
 
+def refusals(
+    runs: pd.DataFrame, coordinates: Sequence[str], n_parameters: int
+) -> tuple[Verdict, ...]:
+    """Pick the verdicts of `summary` that stand in the way of a fit, and look at nothing else."""
+    return tuple(
+        v for v in judge(usable(runs), (), coordinates, n_parameters) if v.status == "FAIL"
+    )
+
+
 def _range(values: np.ndarray) -> tuple[float, float]:
     return float(np.nanmin(values)), float(np.nanmax(values))

@@ -6,7 +6,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "fit": ["fit"],
-        "optimum": ["Optimum", "optimise"],
+        "laplace": ["optimise"],
+        "many": ["fit_many", "one_of"],
+        "optimum": ["Optimum"],
         "prior": ["sample_prior"],
         "sampling": ["Draws", "sample"],
     },

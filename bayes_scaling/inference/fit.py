@@ -1,8 +1,11 @@
 """`fit`: from a model and a run table to a posterior that says how it was made."""
 
 import datetime
+import functools
 import platform
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -10,15 +13,17 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_scaling._lazy import Computed, computed
 from bayes_scaling.data.numbers import values_of
 from bayes_scaling.data.read import read_runs
 from bayes_scaling.data.record import RECORD
-from bayes_scaling.data.summary import summary
+from bayes_scaling.data.summary import refusals
 from bayes_scaling.errors import FitError
-from bayes_scaling.inference.sampling import Draws, Method, sample
+from bayes_scaling.inference.sampling import Draws, Likelihood, Method, sample
+from bayes_scaling.inference.target import Target
 from bayes_scaling.model import ScalingModel
-from bayes_scaling.program import Prepared, prepare
-from bayes_scaling.results import SAMPLES, dataset, tree, with_derived
+from bayes_scaling.program import WEIGHTLESS, Prepared, prepare
+from bayes_scaling.results import dataset, tree, with_derived
 from bayes_scaling.trust import diagnose
 
 PREDICTIVE = 500  # draws of the prior kept beside the posterior: enough for its density
@@ -63,7 +68,8 @@ def fit(
     xarray.DataTree
         Groups `posterior` (parameters, and A, B, `a`), `sample_stats`, `log_likelihood`,
         `log_prior`, `prior`, `posterior_predictive`, `observed_data`, `constant_data`; root
-        attributes say model, method and why, seed, table and versions.
+        attributes say model, method and why, seed, table and versions. `log_likelihood` and
+        `posterior_predictive` are computed when they are first looked at.
 
     Raises
     ------
@@ -87,10 +93,9 @@ def fit(
     start = time.perf_counter()
     if not {"use", "flag"} <= set(runs.columns):
         runs = read_runs(runs)
-    judged = summary(runs, coordinates=model.law.inputs, n_parameters=len(model.law.params))
-    refusals = judged.failures()
-    if refusals and not force:
-        lines = "\n".join(f"  - {v.found}; {v.do}" for v in refusals)
+    refused = refusals(runs, model.law.inputs, len(model.law.params))
+    if refused and not force:
+        lines = "\n".join(f"  - {v.found}; {v.do}" for v in refused)
         way = "force=True (on the command line --force) fits it anyway."
         msg = f"the table cannot identify {model.law.name!r}:\n{lines}\n{way}"
         raise FitError(msg)
@@ -103,7 +108,7 @@ def fit(
         chains=chains,
         warmup=warmup,
         seed=seed,
-        progress=_at_terminal() if progress is None else progress,
+        progress=at_terminal() if progress is None else progress,
     )
     unused = runs[~runs["use"]]
     record = runs.attrs.get(RECORD, {})
@@ -114,32 +119,36 @@ def fit(
         table={k: v for k, v in record.items() if k in ("source", "flops", "count", "notes")},
         rows=len(ready.runs),
         unused=dict(zip(map(str, unused.index), map(str, unused["flag"]), strict=True)),
-        refusals=[v.found for v in refusals],
+        refusals=[v.found for v in refused],
         seconds=round(time.perf_counter() - start, 3),
     )
 
 
 def _tree(ready: Prepared, got: Draws, seed: int, **attrs: Any) -> xr.DataTree:
-    model, rows = ready.model, len(ready.runs)
-    rng = np.random.default_rng(seed)
+    model, runs = ready.model, ready.runs.index.to_numpy()
     column = model.pooling.column if model.pooling else ""
-    coords = {"run": ready.runs.index.to_numpy(), column: list(ready.groups)}
+    coords = {"run": runs, column: list(ready.groups)}
     dims = {f"{p.name}_{kind}": (column,) for p in model.params for kind in ("group", "z")}
     outcome = model.law.outcome
     posterior = dataset(got.values, dims, coords)
-    like = {outcome: got.log_likelihood[outcome][..., :rows]}
+    rng = np.random.default_rng(seed)
     prior_values, _ = ready.program.prior_draws(ready.data, rng, PREDICTIVE)
     prior = dataset({k: v[None] for k, v in prior_values.items()}, dims, coords)
     if model.pooling is None:
         prior = with_derived(model, prior)
     stats = dataset(got.stats)
+    shape = (*got.z.shape[:2], len(runs))
+    likelihood = LogLikelihood(got.target, got.data, got.z.reshape(-1, got.z.shape[-1]), outcome)
+    replicates = Replicates(
+        ready, {k: v.reshape(-1, *v.shape[2:]) for k, v in got.values.items()}, seed
+    )
     groups = {
         "posterior": with_derived(model, posterior),
         "sample_stats": stats,
-        "log_likelihood": dataset(like, {outcome: ("run",)}, coords),
+        "log_likelihood": computed(outcome, Computed(shape, likelihood), runs),
         "log_prior": dataset(got.log_prior),
         "prior": prior,
-        "posterior_predictive": _replicates(ready, posterior, rng),
+        "posterior_predictive": computed(outcome, Computed(shape, replicates), runs),
         "observed_data": dataset(
             {outcome: ready.runs[outcome].to_numpy(float)}, {outcome: ("run",)}, coords, ()
         ),
@@ -150,16 +159,59 @@ def _tree(ready: Prepared, got: Draws, seed: int, **attrs: Any) -> xr.DataTree:
         model,
         **got.attrs,
         sampling=[list(v) for v in diagnose(posterior, stats, got.attrs)],
-        **_scale_of(ready.runs),
+        **scale_of(ready.runs),
         fingerprint=ready.fingerprint,
         seed=seed,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        versions={**{v: version(v) for v in VERSIONS}, "python": platform.python_version()},
+        versions=_versions(),
         **attrs,
     )
 
 
-def _scale_of(runs: pd.DataFrame) -> dict[str, Any]:
+@dataclass(frozen=True)
+class LogLikelihood:
+    """The log likelihood of every run under a range of draws, (draw, run)."""
+
+    target: Target
+    data: Any
+    z: np.ndarray
+    outcome: str
+
+    def __call__(self, start: int, stop: int) -> np.ndarray:
+        """Compute it, by the compiled program."""
+        real = int(np.sum(self.data["weight"] > WEIGHTLESS))
+        return Likelihood(self.target, self.data, self.z)(start, stop)[self.outcome][:, :real]
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """The outcome replicated under a range of draws, (draw, run), by law and observation model."""
+
+    ready: Prepared
+    values: Mapping[str, np.ndarray]
+    seed: int
+
+    def __call__(self, start: int, stop: int) -> np.ndarray:
+        """Draw it: equal blocks are equal draws."""
+        ready, model, theta = self.ready, self.ready.model, {}
+        rows = len(ready.runs)
+        for p in model.params:
+            if model.mode(p) == "shared":
+                theta[p.name] = self.values[p.name][start:stop, None]
+            else:
+                group = ready.data["group"][:rows]
+                theta[p.name] = self.values[f"{p.name}_group"][start:stop][:, group]
+        x = {k: v if np.ndim(v) == 0 else v[:rows] for k, v in ready.data["x"].items()}
+        rng = np.random.default_rng([self.seed, start])
+        return model.observation.draw(rng, np.asarray(model.law(theta, x)), theta, x)
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    return {**{v: version(v) for v in VERSIONS}, "python": platform.python_version()}
+
+
+def scale_of(runs: pd.DataFrame) -> dict[str, Any]:
     """Return how far the table reaches: what later says that a prediction lies beyond it."""
     sizes = [c for c in ("params", "tokens", "flops") if c in runs]
     out: dict[str, Any] = {"best_loss": float(values_of(runs, "loss").min())}
@@ -167,24 +219,6 @@ def _scale_of(runs: pd.DataFrame) -> dict[str, Any]:
     if "flops" in runs:
         out["log_flops_mean"] = float(np.log(values_of(runs, "flops")).mean())
     return out
-
-
-def _replicates(ready: Prepared, posterior: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
-    """Draw replicated data sets from the posterior, by the law and the observation model."""
-    model, rows = ready.model, len(ready.runs)
-    group = ready.data["group"][:rows] if model.pooling else None
-    theta = {}
-    for p in model.params:
-        if model.mode(p) == "shared":
-            theta[p.name] = posterior[p.name].to_numpy()[..., None]
-        else:
-            each = posterior[f"{p.name}_group"].transpose(*SAMPLES, ...)
-            theta[p.name] = each.to_numpy()[..., group]
-    x = {k: v if np.ndim(v) == 0 else v[:rows] for k, v in ready.data["x"].items()}
-    mu = np.asarray(model.law(theta, x))
-    drawn = model.observation.draw(rng, mu, theta, x)
-    name = model.law.outcome
-    return dataset({name: drawn}, {name: ("run",)}, {"run": ready.runs.index.to_numpy()})
 
 
 def _inputs(ready: Prepared) -> xr.Dataset:
@@ -195,7 +229,8 @@ def _inputs(ready: Prepared) -> xr.Dataset:
     return dataset(values, dict.fromkeys(values, ("run",)), coords, ())
 
 
-def _at_terminal() -> bool:
+def at_terminal() -> bool:
+    """Return whether somebody is looking: progress is shown only then."""
     import sys
 
     return sys.stderr.isatty()

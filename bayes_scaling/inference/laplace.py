@@ -1,31 +1,51 @@
 """The importance-sampled Laplace engine: a posterior in a fraction of a second, certified.
 
-Draw from a multivariate t about the optimum, weigh by the true density, smooth the weights, and
-look at their tail. Where the tail says that the proposal was poor, let a mixture of t's learn the
-shape from the weighted draws (adaptive importance sampling) and draw again. The certificate is
-always that of draws which the proposal has not seen.
+Draw from multivariate t's about the modes, weigh by the true density, smooth the weights, and look
+at their tail. Where the tail says that the proposal was poor, follow the ridges along which the
+density departs most from a Gaussian, put t's on them, and let that mixture learn the shape from
+the weighted draws (adaptive importance sampling). The certificate is always that of draws which
+the proposal has not seen.
 """
 
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
 from bayes_scaling.inference import psis
 from bayes_scaling.inference._x64 import in_float64
-from bayes_scaling.inference.optimum import Optimum
-from bayes_scaling.inference.proposal import Mixture, single, spread_over
-from bayes_scaling.inference.target import Target
+from bayes_scaling.inference.optimum import (
+    SCREEN,
+    STARTS,
+    Climb,
+    Look,
+    Optimum,
+    climb,
+    modes_of,
+    search,
+)
+from bayes_scaling.inference.proposal import Mixture, about, spread_over
+from bayes_scaling.inference.ridges import along_ridges
+from bayes_scaling.inference.rows import Blocks, for_each, is_large, placed, sketch
+from bayes_scaling.inference.target import Target, starts_for
 
 GOOD_K = 0.7  # above it, importance weights are not to be trusted (Vehtari et al. 2024)
-CALM_K = 0.5  # below it, another round cannot help much
+CALM_K = 0.5  # below it, another round cannot help much ...
+CALM_SHARE = 0.25  # ... if so many of the proposals are effective
 SLACK = 2  # proposals per draw kept
-LEAST = 8000  # proposals, however few draws are kept: a tail of fewer certifies nothing
-ROUNDS = 10  # a first proposal, one reshaped, then mixtures
-COMPONENTS = 8
+LEAST = 8000  # proposals, however few draws are kept: a tail of fewer certifies little
+ROUNDS = 10
 LEARN = 400  # effective draws that a refit should rest on; weights are tempered until it does
+COMPONENTS = 8
+MINOR_MODE = 0.01  # of the best mode's mass: a mode with less is noted, not proposed from
+AT_ONCE = 2000  # points evaluated in one call; fewer where a table has many rows
+CELLS = 2**20  # points times rows held at once
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,6 +56,8 @@ class Weighted:
     ----------
     z : (draws, d) array
         Equally weighted draws; copies of one proposal are neighbours.
+    pick : (draws,) array of int
+        Which of the last proposals they are.
     log_density : (draws,) array
         Of the unconstrained target.
     k_hat : float
@@ -47,72 +69,77 @@ class Weighted:
     """
 
     z: np.ndarray
+    pick: np.ndarray
     log_density: np.ndarray
     k_hat: float
     effective: float
     rounds: int
 
 
-@in_float64
-def importance(
-    target: Target, data: Any, optimum: Optimum, draws: int = 4000, seed: int = 0
-) -> Weighted:
-    """Sample a posterior by importance from a t about its optimum.
+def rounds(
+    optimum: Optimum, proposals: int, draws: int, nodes: int, rng: np.random.Generator
+) -> Generator[Look | Climb, Any, Weighted]:
+    """Sample a posterior by importance: yield requests, be sent their answers.
 
     Parameters
     ----------
-    target, data
-        The density and what its program reads.
     optimum : Optimum
-        Where to centre the first proposal, and its curvature.
-    draws : int
-        Draws to return; twice as many are proposed, and 8,000 at least.
-    seed : int
+        The modes the first proposal is put about, and their curvature.
+    proposals, draws : int
+        Per round, and to return.
+    nodes : int
+        Points put along the ridges, as many as the climbs of a search; 0 for none.
+    rng : numpy.random.Generator
 
     Returns
     -------
     Weighted
         Of the first proposal that is good enough, else of the best one tried.
     """
-    rng = np.random.default_rng(seed)
-    proposal = single(optimum.z, scale_of(optimum.hessian))
+    major = optimum.log_mass > np.log(MINOR_MODE)
+    major[0] = True
+    mass = np.where(np.isfinite(optimum.log_mass), optimum.log_mass, 0.0)
+    proposal = about(optimum.modes[major], optimum.hessians[major], mass[major])
     tried: list[tuple[float, float, Mixture]] = []
     for attempt in range(1, ROUNDS + 1):
-        got, z, log_ratio = _propose(target, data, proposal, draws, rng, attempt)
-        if got.k_hat < CALM_K and got.effective > len(z) / 8:
+        z = proposal.draw(rng, proposals)
+        got, log_ratio = _weigh(proposal, z, (yield Look(z)), draws, rng, attempt)
+        if got.k_hat < CALM_K and got.effective > CALM_SHARE * proposals:
             return got
         tried.append((got.k_hat, -got.effective, proposal))
         weight = _tempered(log_ratio)
-        if attempt == 2:
-            proposal = spread_over(rng, z, weight, COMPONENTS)
-        proposal = proposal.refit(z, weight)
+        if attempt == 1 and nodes:
+            proposal = yield from along_ridges(optimum, proposal, nodes)
+        elif attempt == 2 and not nodes:
+            proposal = spread_over(rng, z, weight, COMPONENTS).refit(z, weight)
+        else:
+            proposal = proposal.refit(z, weight)
     # The least of ten k-hats flatters: the best proposal is drawn from anew, and certified on that.
-    best = min(tried, key=lambda t: t[:2])[2]
-    return _propose(target, data, best, draws, rng, ROUNDS + 1)[0]
+    proposal = min(tried, key=lambda t: t[:2])[2]
+    z = proposal.draw(rng, proposals)
+    return _weigh(proposal, z, (yield Look(z)), draws, rng, ROUNDS + 1)[0]
 
 
-def _propose(
-    target: Target,
-    data: Any,
+def _weigh(
     proposal: Mixture,
+    z: np.ndarray,
+    log_density: np.ndarray,
     draws: int,
     rng: np.random.Generator,
     attempt: int,
-) -> tuple[Weighted, np.ndarray, np.ndarray]:
-    """Draw from a proposal, weigh and resample; return also the proposals and their log ratios."""
-    z = proposal.draw(rng, max(draws * SLACK, LEAST))
-    log_density = log_density_at(target, z, data)
-    log_ratio = np.where(np.isfinite(log_density), log_density, -np.inf) - proposal.log_density(z)
+) -> tuple[Weighted, np.ndarray]:
+    """Weigh proposals and resample; return also their log ratios."""
+    log_density = np.where(np.isfinite(log_density), log_density, -np.inf)
+    log_ratio = log_density - proposal.log_density(z)
     log_weight, k_hat = psis.smooth(log_ratio)
     pick = psis.resample(log_weight, draws, rng)
     effective = psis.effective(log_weight)
-    return Weighted(z[pick], log_density[pick], k_hat, effective, attempt), z, log_ratio
+    return Weighted(z[pick], pick, log_density[pick], k_hat, effective, attempt), log_ratio
 
 
 def _tempered(log_ratio: np.ndarray) -> np.ndarray:
     """Return weights, flattened by a power until enough draws count."""
-    finite = np.where(np.isfinite(log_ratio), log_ratio, -np.inf)
-    finite = finite - finite.max()
+    finite = log_ratio - log_ratio.max()
     power = 1.0
     for _ in range(30):
         weight = np.exp(power * finite)
@@ -123,29 +150,143 @@ def _tempered(log_ratio: np.ndarray) -> np.ndarray:
     return weight
 
 
-def scale_of(hessian: np.ndarray) -> np.ndarray:
-    """Return a square root of the inverse of a Hessian, indefinite directions cut off."""
-    w, v = np.linalg.eigh(hessian)
-    return v / np.sqrt(np.maximum(np.abs(w), 1e-6 * np.abs(w).max()))
+@dataclass(frozen=True)
+class Sampled:
+    """What the engine found.
+
+    Parameters
+    ----------
+    weighted : Weighted
+    found : dict of dict of str to (draws, ...) array
+        `values` and `log_prior` of the draws.
+    """
+
+    weighted: Weighted
+    found: dict[str, dict[str, np.ndarray]]
+
+
+def optimise(target: Target, data: Any, seed: Any = 0, starts: int = STARTS) -> Optimum:
+    """Find the peak of a density, and its other modes, from several draws of the prior.
+
+    Parameters
+    ----------
+    target : Target
+        The density.
+    data : pytree of arrays
+        What its program reads. A large table is searched on a sample of its rows; what is found
+        there is then climbed to the end on all of them.
+    seed : int
+        Of the starts.
+    starts : int
+        How many Newton searches run, side by side.
+
+    Returns
+    -------
+    Optimum
+    """
+    steps = search(starts_for(target, data, SCREEN, seed), starts)
+    if not is_large(data):
+        return drive(steps, Engine(target, placed(data)))
+    near = drive(steps, Engine(target, placed(sketch(data, seed))))
+    nothing = np.zeros(1)
+    everything = placed(data)
+    climbs = [Climb(z[None], 0 * z[None], nothing, nothing) for z in near.modes]
+    found = [climb(target, request, everything) for request in climbs]
+    return modes_of(*(np.concatenate(v) for v in zip(*found, strict=True)))
+
+
+def importance(
+    target: Target, data: Any, optimum: Optimum, draws: int = 4000, seed: int = 0
+) -> Sampled:
+    """Sample a posterior by importance from t's about its modes.
+
+    Parameters
+    ----------
+    target, data
+        The density and what its program reads, from `placed`.
+    optimum : Optimum
+        Where to centre the first proposal, and its curvature.
+    draws : int
+        Draws to return; twice as many are proposed, and 8,000 at least; of large tables as many,
+        and 4,000 at least.
+    seed : int
+
+    Returns
+    -------
+    Sampled
+    """
+    large = isinstance(data, Blocks)  # nearly Gaussian: few proposals are lost, and each is dear
+    proposals = max(draws, LEAST // SLACK) if large else max(draws * SLACK, LEAST)
+    rng, engine = np.random.default_rng(seed), Engine(target, data)
+    got = drive(rounds(optimum, proposals, draws, 0 if large else STARTS, rng), engine)
+    return Sampled(got, jax.tree.map(lambda v: v[got.pick], engine.last))
+
+
+class Engine:
+    """Answers requests for one density, and keeps what it found last."""
+
+    def __init__(self, target: Target, data: Any) -> None:
+        self.target, self.data, self.last = target, data, {}
+
+    def __call__(self, request: Look | Climb) -> Any:
+        """Answer."""
+        if isinstance(request, Climb):
+            return climb(self.target, request, self.data)
+        log_density, self.last = look(self.target, request.z, self.data)
+        return log_density
+
+
+def drive(steps: Generator[Look | Climb, Any, T], answer: Callable[[Look | Climb], Any]) -> T:
+    """Run a generator of requests to its end."""
+    try:
+        request = next(steps)
+        while True:
+            request = steps.send(answer(request))
+    except StopIteration as end:
+        return end.value
 
 
 @in_float64
+def look(target: Target, z: np.ndarray, data: Any) -> tuple[np.ndarray, Any]:
+    """Return the log density at points, (point, d), and the `values` and `log_prior` there."""
+    rows = max((np.shape(v)[-1] for v in jax.tree.leaves(data) if np.ndim(v)), default=1)
+    at_once = max(16, min(AT_ONCE, CELLS // rows))
+    filled = np.concatenate([z, np.repeat(z[-1:], -len(z) % at_once, axis=0)])
+    blocks = [filled[at : at + at_once] for at in range(0, len(filled), at_once)]
+    parts = jax.device_get([_look(target, block, data) for block in blocks])
+    return jax.tree.map(lambda *v: np.concatenate(v)[: len(z)], *parts)
+
+
 def log_density_at(target: Target, z: np.ndarray, data: Any) -> np.ndarray:
     """Return the log density at points of R^d, (point, d) to (point,)."""
-    return np.asarray(_log_density(target, z, data))
-
-
-@partial(jax.jit, static_argnums=0)
-def _log_density(target: Target, z: Any, data: Any) -> Any:
-    return -jax.vmap(lambda point: target.potential(point, data))(z)
+    return look(target, z, data)[0]
 
 
 @in_float64
-def evaluate(target: Target, z: np.ndarray, data: Any) -> dict[str, dict[str, np.ndarray]]:
-    """Return what draws stand for, as `Target.evaluate`, with a leading draw dimension."""
-    return jax.device_get(_evaluate(target, z, data))
+def look_many(target: Target, request: Look, data: Any) -> tuple[np.ndarray, Any]:
+    """Return what `look` does for several densities at once: everything has a leading dimension."""
+    return jax.device_get(_look_many(target, request.z, data))
 
 
 @partial(jax.jit, static_argnums=0)
-def _evaluate(target: Target, z: Any, data: Any) -> Any:
-    return jax.vmap(lambda point: target.evaluate(point, data))(z)
+def _look_many(target: Target, z: Any, data: Any) -> Any:
+    def each(points: Any, table: Any) -> Any:
+        return jax.vmap(lambda point: target.look(point, table))(points)
+
+    return for_each(each, z, data)
+
+
+@partial(jax.jit, static_argnums=0)
+def _look(target: Target, z: Any, data: Any) -> Any:
+    return jax.vmap(lambda point: target.look(point, data))(z)
+
+
+@in_float64
+def log_likelihood(target: Target, z: np.ndarray, data: Any) -> dict[str, np.ndarray]:
+    """Return the log likelihood of every row at points, by observed site."""
+    return jax.device_get(_log_likelihood(target, z, data))
+
+
+@partial(jax.jit, static_argnums=0)
+def _log_likelihood(target: Target, z: Any, data: Any) -> Any:
+    return jax.vmap(lambda point: target.evaluate(point, data)["log_likelihood"])(z)

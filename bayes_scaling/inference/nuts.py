@@ -9,8 +9,9 @@ import numpy as np
 import numpyro
 
 from bayes_scaling.inference._x64 import in_float64
-from bayes_scaling.inference.laplace import log_density_at, scale_of
+from bayes_scaling.inference.laplace import log_density_at
 from bayes_scaling.inference.optimum import Optimum
+from bayes_scaling.inference.proposal import scale_of
 from bayes_scaling.inference.target import Target
 
 TARGET_ACCEPT = 0.9

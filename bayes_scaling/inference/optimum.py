@@ -1,27 +1,50 @@
 """Multi-start optimum: where the density peaks, how it curves there, and whether it peaks twice."""
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from bayes_scaling.inference._x64 import in_float64
-from bayes_scaling.inference.target import Target, starts_for
+from bayes_scaling.inference.rows import for_each
+from bayes_scaling.inference.target import Target
 
 STARTS = 16  # eight of them any prior draw: a basin with a quarter of the prior is missed 1 in 10
-SCREEN = 256  # prior draws of which the best are started from
+SCREEN = 2000  # prior draws of which the best are started from
 STEPS = 100
+ENOUGH = 0.75  # of the searches: the last few take as long again and find what the others found
 DECREMENT = 1e-7  # nats, twice: how far below the optimum a search may stop
 ROUNDING = 1e-13  # steps at rounding level are taken, or convergence would hang on luck
+LEVEL = 1e-3  # nats within which two searches are at one height
 SAME_MODE = 3.0  # Mahalanobis distance below which two optima are one
+
+
+class Look(NamedTuple):
+    """A request for the log density at points, (point, d)."""
+
+    z: np.ndarray
+
+
+class Climb(NamedTuple):
+    """A request to climb from points, (point, d), each with ``stiff / 2 (along @ z - at)^2`` added.
+
+    The answer is where each arrived, minus the log density and its Hessian there, the spring
+    included, and whether it has arrived.
+    """
+
+    z: np.ndarray
+    along: np.ndarray
+    at: np.ndarray
+    stiff: np.ndarray
 
 
 @dataclass(frozen=True)
 class Optimum:
-    """The best of several optima.
+    """The best of several optima, and the others.
 
     Parameters
     ----------
@@ -35,6 +58,8 @@ class Optimum:
         Whether the Newton decrement vanished at a proper minimum.
     modes : (m, d) array
         Distinct optima, the best first.
+    hessians : (m, d, d) array
+        Their curvatures.
     log_mass : (m,) array
         Laplace's estimate of each mode's log mass, relative to the best.
     """
@@ -44,41 +69,44 @@ class Optimum:
     hessian: np.ndarray
     converged: bool
     modes: np.ndarray
+    hessians: np.ndarray
     log_mass: np.ndarray
 
 
-@in_float64
-def optimise(target: Target, data: Any, seed: int = 0, starts: int = STARTS) -> Optimum:
-    """Find the peak of a density from several starts drawn from the prior.
+def search(points: np.ndarray, starts: int = STARTS) -> Generator[Look | Climb, Any, "Optimum"]:
+    """Look for the modes of a density: yield requests, be sent their answers.
+
+    Whoever holds the density drives it, for one posterior or for hundreds in step.
 
     Parameters
     ----------
-    target : Target
-        The density.
-    data : pytree of arrays
-        What its program reads.
-    seed : int
-        Of the starts.
+    points : (point, d) array
+        Prior draws.
     starts : int
-        How many Newton searches run, side by side.
-
-    Returns
-    -------
-    Optimum
+        How many searches run side by side: half from the best of the points, half from any.
 
     Notes
     -----
-    Half the starts are the best of 256 prior draws, half are any. Each search is a damped Newton
-    iteration on the absolute eigenvalues of the Hessian (Dauphin et al. 2014, arXiv:1406.2572),
-    which leaves saddles and needs a few tens of steps: derivatives of a law in five to twelve
-    parameters are cheap, line searches are not.
+    Each search is a damped Newton iteration on the absolute eigenvalues of the Hessian (Dauphin et
+    al. 2014, arXiv:1406.2572), which leaves saddles and needs a few tens of steps: derivatives of
+    a law in five to twelve parameters are cheap, line searches are not.
     """
-    points = starts_for(target, data, SCREEN, seed)
-    z, f, hessian, done = (np.array(v) for v in _search(target, starts, points, data))
-    order = np.argsort(np.where(np.isfinite(f), f, np.inf))
+    heights = yield Look(points)
+    order = np.argsort(np.where(np.isfinite(heights), -heights, np.inf))
+    best, rest = order[: starts // 2], order[starts // 2 :: max(1, len(points) // starts)]
+    chosen = points[np.concatenate([best, rest])[:starts]]
+    found = yield Climb(chosen, np.zeros_like(chosen), np.zeros(starts), np.zeros(starts))
+    return modes_of(*found)
+
+
+def modes_of(z: Any, f: Any, hessian: Any, done: Any) -> Optimum:
+    """Sort what searches found into distinct modes, the best first."""
+    z, f, hessian, done = (np.asarray(v) for v in (z, f, hessian, done))
+    # Of two at one height the one that has arrived: others were stopped on their way there.
+    order = np.argsort(np.where(np.isfinite(f), f - LEVEL * done, np.inf))
     z, f, hessian, done = z[order], f[order], hessian[order], done[order]
     keep, log_mass = [], []
-    for i in range(starts):
+    for i in range(len(z)):
         if not (np.isfinite(f[i]) and done[i]) and i > 0:
             continue
         apart = [_distance(z[i] - z[k], hessian[k]) > SAME_MODE for k in keep]
@@ -88,56 +116,89 @@ def optimise(target: Target, data: Any, seed: int = 0, starts: int = STARTS) -> 
             log_mass.append(-f[i] - 0.5 * logdet if sign > 0 else -np.inf)
     mass = np.array(log_mass)
     relative = mass - mass[0] if np.isfinite(mass[0]) else mass
-    return Optimum(z[0], float(f[0]), hessian[0], bool(done[0]), z[keep], relative)
+    return Optimum(
+        z[0], float(f[0]), hessian[0], bool(done[0]), z[keep], hessian[keep], relative
+    )  # fmt: skip
 
 
 def _distance(step: np.ndarray, hessian: np.ndarray) -> float:
     return float(np.sqrt(max(step @ hessian @ step, 0.0) / len(step)))
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _search(target: Target, starts: int, points: Any, data: Any) -> Any:
-    potential = partial(target.potential, data=data)
-    heights = jax.vmap(potential)(points)
-    order = jnp.argsort(jnp.where(jnp.isfinite(heights), heights, jnp.inf))
-    best, rest = order[: starts // 2], order[starts // 2 :: max(1, SCREEN // starts)]
-    chosen = points[jnp.concatenate([best, rest])[:starts]]
-    return jax.vmap(partial(_newton, potential))(chosen)
+@in_float64
+def climb(target: Target, request: Climb, data: Any) -> Any:
+    """Answer a `Climb`."""
+    return jax.device_get(_climb(target, request, data))
 
 
-def _newton(potential: Any, start: Any) -> Any:
-    slope = jax.value_and_grad(potential)
+@in_float64
+def climb_many(target: Target, request: Climb, data: Any) -> Any:
+    """Answer several at once: everything has a leading dimension."""
+    return jax.device_get(_climb_many(target, request, data))
 
-    def look(z: Any) -> Any:
+
+@partial(jax.jit, static_argnums=0)
+def _climb(target: Target, request: Any, data: Any) -> Any:
+    return _newton(target, request, data)
+
+
+@partial(jax.jit, static_argnums=0)
+def _climb_many(target: Target, request: Any, data: Any) -> Any:
+    return for_each(partial(_newton, target), request, data)
+
+
+def _newton(target: Target, request: Any, data: Any) -> Any:
+    """Climb from every start until enough have arrived."""
+    slope = jax.value_and_grad(partial(target.potential, data=data))
+    starts, springs = request[0], tuple(request[1:])
+
+    def gradient(z: Any) -> Any:
+        f, g = slope(z)
+        return g, (f, g)
+
+    def look(z: Any, spring: Any) -> Any:
         # Forward over reverse: d tangents of one gradient, no d x d graph to differentiate.
-        push = lambda v: jax.jvp(lambda y: slope(y)[1], (z,), (v,))[1]  # noqa: E731
-        return (*slope(z), jax.vmap(push)(jnp.eye(z.size)))
+        hessian, (f, g) = jax.jacfwd(gradient, has_aux=True)(z)
+        along, at, stiff = spring
+        gap = along @ z - at
+        bend = stiff * jnp.outer(along, along)
+        return f + 0.5 * stiff * gap**2, g + stiff * gap * along, hessian + bend
 
-    def step(state: Any) -> Any:
-        trial, here, damping, _, count = state
+    def step(trial: Any, here: Any, damping: Any, promised: Any, done: Any, spring: Any) -> Any:
         z, (f, g, hessian) = here
-        there = look(trial)
+        there = look(trial, spring)
         ok = (
             (there[0] <= f + ROUNDING * jnp.abs(f))
             & jnp.isfinite(there[0])
             & jnp.all(jnp.isfinite(there[2]))
         )
-        damping = jnp.where(ok, damping * 0.1, jnp.maximum(damping * 8, 1e-3))
+        kept = (f - there[0]) / promised  # of the gain that the quadratic model promised
+        easier = jnp.where(kept > 0.75, 0.1, jnp.where(kept < 0.25, 2.0, 0.5))
+        damping = jnp.where(ok, damping * easier, jnp.maximum(damping * 8, 1e-3))
         here = (z, (f, g, hessian)) = jax.tree.map(
             lambda new, old: jnp.where(ok, new, old), (trial, there), here
         )
         w, v = jnp.linalg.eigh(hessian)
         size = jnp.maximum(jnp.abs(w), 1e-8)
         along = v.T @ g
-        move = -v @ (along / (size * (1 + damping) + damping))
-        done = (w[0] > 0) & (jnp.sum(along**2 / size) < DECREMENT)
-        return z + move, here, damping, done, count + 1
+        move = along / (size * (1 + damping) + damping)
+        promised = jnp.maximum(jnp.sum(move * (along - 0.5 * w * move)), jnp.finfo(f.dtype).tiny)
+        arrived = (w[0] > 0) & (jnp.sum(along**2 / size) < DECREMENT)
+        return z - v @ move, here, damping, promised, done | arrived
+
+    def steps(state: Any) -> Any:
+        searches, count = state
+        return jax.vmap(step)(*searches, spring=springs), count + 1
 
     def going(state: Any) -> Any:
-        return ~state[3] & (state[4] < STEPS)
+        (*_, done), count = state
+        return (jnp.sum(done) < ENOUGH * len(starts)) & (count < STEPS)
 
     # The first look happens inside the loop, so that the derivatives are compiled once.
-    nothing = (jnp.inf, jnp.zeros(start.size), jnp.eye(start.size))
-    first = (start, (start, nothing), jnp.asarray(1.0), jnp.asarray(False), jnp.asarray(0))
-    _, (z, (f, _, hessian)), _, done, _ = jax.lax.while_loop(going, step, first)
+    n, d = starts.shape
+    nothing = (jnp.full(n, jnp.inf), jnp.zeros((n, d)), jnp.tile(jnp.eye(d), (n, 1, 1)))
+    first = (starts, (starts, nothing), jnp.ones(n), jnp.ones(n), jnp.zeros(n, bool))
+    (_, (z, (f, _, hessian)), _, _, done), _ = jax.lax.while_loop(
+        going, steps, (first, jnp.asarray(0))
+    )
     return z, f, hessian, done

@@ -1,13 +1,14 @@
 """Mixtures of multivariate t: proposals that learn the shape of a posterior from weighted draws."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from scipy.special import gammaln, logsumexp
 
 DF = 7.0  # tails heavier than a posterior's, light enough to keep most draws useful
 JITTER = 1e-9
+LEAST_SHARE = 0.05  # of a mode, whatever Laplace's estimate of its mass
 
 
 @dataclass(frozen=True)
@@ -20,35 +21,42 @@ class Mixture:
         Weights of the components, adding to one.
     centre : (m, d) array
         Their centres.
-    chol : (m, d, d) array
-        Lower square roots of their scale matrices.
+    basis : (m, d, d) array
+        Square roots of their scale matrices.
     """
 
     share: np.ndarray
     centre: np.ndarray
-    chol: np.ndarray
+    basis: np.ndarray
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Draw points, (count, d); components in turn by their shares, then shuffled."""
         m, d = self.centre.shape
+        unit = rng.normal(size=(count, d)) / np.sqrt(rng.chisquare(DF, size=(count, 1)) / DF)
         ladder = (np.arange(count) + rng.uniform()) / count
         which = np.minimum(np.searchsorted(np.cumsum(self.share), ladder), m - 1)
-        rng.shuffle(which)
-        unit = rng.normal(size=(count, d)) / np.sqrt(rng.chisquare(DF, size=(count, 1)) / DF)
-        return self.centre[which] + np.einsum("nij,nj->ni", self.chol[which], unit)
+        ends = np.searchsorted(which, np.arange(m + 1))
+        z = np.empty((count, d))
+        for j, (start, end) in enumerate(pairwise(ends)):
+            z[start:end] = self.centre[j] + unit[start:end] @ self.basis[j].T
+        return rng.permutation(z) if m > 1 else z
 
     def log_density(self, z: np.ndarray) -> np.ndarray:
         """Return the log density at points, (count, d) to (count,)."""
-        return np.asarray(logsumexp(np.log(self.share) + self._each(z)[0], axis=1))
+        log = self._each(z)[0]
+        if len(self.share) == 1:
+            return log[:, 0]
+        return np.asarray(logsumexp(np.log(self.share) + log, axis=1))
 
     def _each(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return every component's log density and squared distance, both (count, m)."""
         d = z.shape[1]
         norm = gammaln((DF + d) / 2) - gammaln(DF / 2) - 0.5 * d * np.log(DF * np.pi)
         log, distance = [], []
-        for centre, chol in zip(self.centre, self.chol, strict=True):
-            square = np.sum(solve_triangular(chol, (z - centre).T, lower=True) ** 2, axis=0)
-            scale = np.sum(np.log(np.diag(chol)))
+        for centre, basis in zip(self.centre, self.basis, strict=True):
+            unit = (z - centre) @ np.linalg.inv(basis).T
+            square = np.einsum("ni,ni->n", unit, unit)
+            scale = np.linalg.slogdet(basis)[1]
             log.append(norm - scale - 0.5 * (DF + d) * np.log1p(square / DF))
             distance.append(square)
         return np.stack(log, axis=1), np.stack(distance, axis=1)
@@ -68,19 +76,25 @@ class Mixture:
         share = part.sum(axis=0)
         alive = share > 1e-4  # a component that explains nothing is dropped
         near = part * (DF + z.shape[1]) / (DF + distance)
-        centre, chol = [], []
+        centre, basis = [], []
         for j in np.flatnonzero(alive):
             mean = near[:, j] @ z / near[:, j].sum()
             gap = z - mean
             centre.append(mean)
-            chol.append(root(gap.T @ (gap * near[:, j, None]) / share[j]))
-        return Mixture(share[alive] / share[alive].sum(), np.array(centre), np.array(chol))
+            basis.append(root(gap.T @ (gap * near[:, j, None]) / share[j]))
+        return Mixture(share[alive] / share[alive].sum(), np.array(centre), np.array(basis))
 
 
-def single(centre: np.ndarray, chol: np.ndarray) -> Mixture:
-    """Return the one-component mixture with this centre and square root of a scale matrix."""
-    lower = root(chol @ chol.T)
-    return Mixture(np.ones(1), centre[None], lower[None])
+def about(modes: np.ndarray, hessians: np.ndarray, log_mass: np.ndarray) -> Mixture:
+    """Return a t about each mode, (m, d), scaled by its curvature, shared by its Laplace mass."""
+    share = np.maximum(np.exp(log_mass - log_mass.max()), LEAST_SHARE)
+    return Mixture(share / share.sum(), modes, np.array([scale_of(h) for h in hessians]))
+
+
+def scale_of(hessian: np.ndarray) -> np.ndarray:
+    """Return a square root of the inverse of a Hessian, indefinite directions cut off."""
+    w, v = np.linalg.eigh(hessian)
+    return v / np.sqrt(np.maximum(np.abs(w), 1e-6 * np.abs(w).max()))
 
 
 def spread_over(
@@ -90,15 +104,13 @@ def spread_over(
     mean = weight @ z
     gap = z - mean
     chol = root(gap.T @ (gap * weight[:, None]))
-    round_ = solve_triangular(chol, gap.T, lower=True).T
+    round_ = gap @ np.linalg.inv(chol).T
     chosen = [rng.choice(len(z), p=weight)]
     for _ in range(components - 1):  # k-means++ seeding in coordinates where the draws are round
         far = np.min([np.sum((round_ - round_[c]) ** 2, axis=1) for c in chosen], axis=0) * weight
         chosen.append(rng.choice(len(z), p=far / far.sum()))
-    shrunk = chol * 0.6
-    return Mixture(
-        np.full(components, 1 / components), z[chosen], np.repeat(shrunk[None], components, axis=0)
-    )
+    basis = np.repeat(0.6 * chol[None], components, axis=0)
+    return Mixture(np.full(components, 1 / components), z[chosen], basis)
 
 
 def root(matrix: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import jax
@@ -10,15 +11,24 @@ import numpy as np
 from bayes_scaling.errors import SpecError
 from bayes_scaling.inference._cache import keep_compiled
 from bayes_scaling.inference._x64 import in_float64
-from bayes_scaling.inference.laplace import GOOD_K, evaluate, importance
+from bayes_scaling.inference.laplace import (
+    AT_ONCE,
+    CELLS,
+    GOOD_K,
+    MINOR_MODE,
+    importance,
+    log_likelihood,
+    look,
+    optimise,
+)
 from bayes_scaling.inference.nuts import sample_nuts
-from bayes_scaling.inference.optimum import Optimum, optimise
+from bayes_scaling.inference.optimum import Optimum
+from bayes_scaling.inference.rows import placed
 from bayes_scaling.inference.target import Target, target_of
 
 Method = Literal["auto", "laplace", "nuts"]
 METHODS = ("auto", "laplace", "nuts")
 BLOCKS = 4
-MINOR_MODE = np.log(0.01)  # a second mode with less than 1 % of the mass is noted, not chased
 
 
 @dataclass(frozen=True)
@@ -27,8 +37,12 @@ class Draws:
 
     Parameters
     ----------
-    values, log_prior, log_likelihood : dict of str to (chain, draw, ...) array
-        Parameters on their own scale, and per site the logs of its densities.
+    target, data
+        The density sampled, and what its program read.
+    z : (chain, draw, d) array
+        Unconstrained draws.
+    values, log_prior : dict of str to (chain, draw, ...) array
+        Parameters on their own scale, and per site the log of its density.
     stats : dict of str to (chain, draw) array
         ArviZ's sample statistics.
     attrs : dict
@@ -36,11 +50,50 @@ class Draws:
         `k_hat`, `effective`, `rounds`.
     """
 
+    target: Target
+    data: Any
+    z: np.ndarray
     values: dict[str, np.ndarray]
     log_prior: dict[str, np.ndarray]
-    log_likelihood: dict[str, np.ndarray]
     stats: dict[str, np.ndarray]
     attrs: dict[str, Any]
+
+    @cached_property
+    def log_likelihood(self) -> dict[str, np.ndarray]:
+        """Every observed site's log density, (chain, draw, ...): computed when asked for."""
+        chains, draws, d = self.z.shape
+        likelihood = Likelihood(self.target, self.data, self.z.reshape(-1, d))
+        found = likelihood(0, chains * draws)
+        return {k: v.reshape(chains, draws, *v.shape[1:]) for k, v in found.items()}
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """The log likelihoods of a range of draws, by site.
+
+    Parameters
+    ----------
+    target, data
+        The density, and what its program reads.
+    z : (sample, d) array
+        Unconstrained draws.
+    """
+
+    target: Target
+    data: Any
+    z: np.ndarray
+
+    def __call__(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """Return the log densities under draws `start` to `stop`, (draw, ...) each."""
+        rows = max((np.size(v) for v in jax.tree.leaves(self.data)), default=1)
+        at_once = max(1, min(AT_ONCE, CELLS // rows))
+        parts = []
+        for first in range(start, stop, at_once):
+            some = self.z[first : min(first + at_once, stop)]
+            filled = np.concatenate([some, np.repeat(some[-1:], at_once - len(some), axis=0)])
+            found = log_likelihood(self.target, filled, self.data)
+            parts.append({k: v[: len(some)] for k, v in found.items()})
+        return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
 
 
 @in_float64
@@ -103,27 +156,30 @@ def sample(
     data = jax.tree.map(np.asarray, data)
     target = target_of(program, data)
     optimum = optimise(target, data, seed)
-    second = optimum.log_mass[1:].max(initial=-np.inf)
+    everywhere = placed(data)
     attrs: dict[str, Any] = {
         "optimum_converged": int(optimum.converged),
-        "modes": int(1 + np.sum(optimum.log_mass[1:] > MINOR_MODE)),
+        "modes": 1 + minor_modes(optimum),
     }
     reason = "asked for"
     if method != "nuts":
-        got = importance(target, data, optimum, draws or 4000, seed)
+        sampled = importance(target, everywhere, optimum, draws or 4000, seed)
+        got = sampled.weighted
         attrs |= {"k_hat": got.k_hat, "effective": got.effective, "rounds": got.rounds}
-        doubt = _doubt(optimum, second, got.k_hat, got.effective, max(draws or 0, 4000))
+        doubt = doubts(optimum, got.k_hat, got.effective, max(draws or 0, 4000))
         if method == "laplace" or not doubt:
-            attrs |= {"method": "laplace", "method_reason": doubt or "k-hat is good, one mode"}
+            good = "k-hat is good" + (", one mode" if attrs["modes"] == 1 else "")
+            attrs |= {"method": "laplace", "method_reason": doubt or good}
             # Draws keep the order of their proposals, so four blocks of them are four independent
             # importance samples: R-hat between the blocks means what it does between chains.
             blocks = BLOCKS if len(got.z) % BLOCKS == 0 else 1
             z = got.z.reshape(blocks, -1, target.size)
-            return _finish(target, data, z, {"lp": got.log_density.reshape(blocks, -1)}, attrs)
+            stats = _by_chain({"lp": got.log_density}, z)
+            return Draws(target, data, z, **_by_chain(sampled.found, z), stats=stats, attrs=attrs)
         reason = f"importance sampling was not enough: {doubt}"
     run = sample_nuts(
         target,
-        data,
+        everywhere,
         optimum,
         draws=draws or 1000,
         warmup=warmup,
@@ -132,25 +188,25 @@ def sample(
         progress=progress,
     )
     attrs |= {"method": "nuts", "method_reason": reason, "warmup": warmup}
-    return _finish(target, data, run.z, run.stats, attrs)
+    _, found = look(target, run.z.reshape(-1, target.size), everywhere)
+    return Draws(target, data, run.z, **_by_chain(found, run.z), stats=run.stats, attrs=attrs)
 
 
-def _doubt(optimum: Optimum, second: float, k_hat: float, effective: float, draws: int) -> str:
+def doubts(optimum: Optimum, k_hat: float, effective: float, draws: int) -> str:
+    """Return why an importance sample is not enough, or nothing."""
     if not k_hat < GOOD_K:
         return f"k-hat {k_hat:.2f} is not below {GOOD_K}"
     if effective < draws / 10:
         return f"{effective:.0f} effective of {draws} draws"
-    if second > MINOR_MODE:
-        return f"a second mode holds {np.exp(second):.1%} of the best one's mass"
     if not optimum.converged and k_hat > GOOD_K / 2:
         return "the optimum was not found"
     return ""
 
 
-def _finish(
-    target: Target, data: Any, z: np.ndarray, stats: dict[str, np.ndarray], attrs: dict[str, Any]
-) -> Draws:
-    chains, draws = z.shape[:2]
-    found = evaluate(target, z.reshape(chains * draws, -1), data)
-    found = jax.tree.map(lambda v: v.reshape(chains, draws, *v.shape[1:]), found)
-    return Draws(found["values"], found["log_prior"], found["log_likelihood"], stats, attrs)
+def minor_modes(optimum: Optimum) -> int:
+    """Count the modes beside the best one that hold a share of its mass worth naming."""
+    return int(np.sum(optimum.log_mass[1:] > np.log(MINOR_MODE)))
+
+
+def _by_chain(found: dict[str, Any], z: np.ndarray) -> dict[str, Any]:
+    return jax.tree.map(lambda v: v.reshape(*z.shape[:2], *v.shape[1:]), found)

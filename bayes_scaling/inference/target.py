@@ -12,6 +12,8 @@ from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.infer.util import potential_energy
 
+from bayes_scaling.inference.rows import Blocks, joined
+
 Site = tuple[str, tuple[int, ...]]
 
 
@@ -44,8 +46,22 @@ class Target:
         return out
 
     def potential(self, z: Any, data: Any) -> Any:
-        """Return minus the log density of z, Jacobian included."""
-        return potential_energy(self.program, (data,), {}, self.unravel(z))
+        """Return minus the log density of z, Jacobian included; `Blocks` are summed in turn."""
+        if not isinstance(data, Blocks):
+            return potential_energy(self.program, (data,), {}, self.unravel(z))
+        prior = self.potential(z, data.bare)
+
+        @jax.checkpoint  # derivatives recompute a block rather than remember all of them
+        def add(total: Any, rows: Any) -> tuple[Any, None]:
+            return total + self.potential(z, joined(rows, data.rest)) - prior, None
+
+        return jax.lax.scan(add, prior, data.rows)[0]
+
+    def look(self, z: Any, data: Any) -> tuple[Any, dict[str, dict[str, Any]]]:
+        """Return the log density of z and what z stands for, as `evaluate` without likelihoods."""
+        found = self.evaluate(z, data.bare if isinstance(data, Blocks) else data)
+        del found["log_likelihood"]
+        return -self.potential(z, data), found
 
     def evaluate(self, z: Any, data: Any) -> dict[str, dict[str, Any]]:
         """Return what a draw stands for: `values`, and per site its `log_prior`, `log_likelihood`.
@@ -77,7 +93,7 @@ class Target:
         return np.concatenate([p.reshape(len(p), -1) for p in parts], axis=1)
 
 
-def starts_for(target: Target, data: Any, count: int, seed: int) -> np.ndarray:
+def starts_for(target: Target, data: Any, count: int, seed: Any) -> np.ndarray:
     """Return points to start from: prior draws where the program can give them with NumPy.
 
     A NumPyro model that cannot starts from ``Uniform(-2, 2)``, as NumPyro itself does.

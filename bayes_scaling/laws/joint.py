@@ -2,7 +2,7 @@
 
 Everything here is one equation,
 
-    ln(L - E) = q * logaddexp((ln a0 - alpha n) / q, (ln b0 - beta d) / q),
+    L = E + ((a0 e^(-alpha n))^(1/q) + (b0 e^(-beta d))^(1/q))^q,
     n = ln(N / N0),  d = ln(D / D0),
 
 with q = 1 the additive law of Rosenfeld et al. (2019, arXiv:1909.12673) and Hoffmann et al.
@@ -29,10 +29,11 @@ WHOLE = Prior.of("LogNormal", median=0.8, sigma=0.4, times="mean_loss")
 SLOPE = Prior.of("LogNormal", median=0.3, sigma=0.5)
 SLOPE_OF_TOTAL = Prior.of("LogNormal", median=0.08, sigma=0.5)
 INPUTS = ("params", "tokens")
+NOTHING = -1e30  # logarithm of a term that has vanished; float32 holds it too
 
 
 class _Surface(NamedTuple):
-    """The numbers of the equation; `E` is None where the law has no floor."""
+    """The numbers of the equation; None: no floor `E`, or the plain sum that is q = 1."""
 
     E: Any
     a0: Any
@@ -43,10 +44,14 @@ class _Surface(NamedTuple):
 
 
 def _loss(s: _Surface, n: Any, d: Any, xp: Any) -> Any:
-    a_term = (xp.log(s.a0) - s.alpha * n) / s.q
-    b_term = (xp.log(s.b0) - s.beta * d) / s.q
-    reducible = s.q * xp.logaddexp(a_term, b_term)
-    return xp.exp(reducible if s.E is None else xp.logaddexp(xp.log(s.E), reducible))
+    floor = 0.0 if s.E is None else s.E
+    if s.q is None:  # two positive terms: their sum needs no logarithm to be exact
+        return floor + s.a0 * xp.exp(-s.alpha * n) + s.b0 * xp.exp(-s.beta * d)
+    u = xp.maximum((xp.log(s.a0) - s.alpha * n) / s.q, NOTHING)
+    v = xp.maximum((xp.log(s.b0) - s.beta * d) / s.q, NOTHING)
+    # ln(e^u + e^v) by hand: logaddexp looks after infinities, at four times the price.
+    reducible = xp.maximum(u, v) + xp.log1p(xp.exp(-xp.abs(u - v)))
+    return floor + xp.exp(s.q * reducible)
 
 
 def _evaluate(law: Any, s: _Surface, x: Inputs) -> Any:
@@ -59,7 +64,8 @@ def _optimum(law: Any, s: _Surface, product: Any) -> tuple[Any, Any]:
     xp = namespace({"a0": s.a0, "product": product})
     ref = sizes(law)
     k = xp.log(product) - xp.log(ref["params"]) - xp.log(ref["tokens"])
-    lead = xp.log(s.a0) - xp.log(s.b0) + s.q * (xp.log(s.alpha) - xp.log(s.beta))
+    q = 1.0 if s.q is None else s.q
+    lead = xp.log(s.a0) - xp.log(s.b0) + q * (xp.log(s.alpha) - xp.log(s.beta))
     n = (lead + s.beta * k) / (s.alpha + s.beta)
     return xp.exp(n) * ref["params"], xp.exp(k - n) * ref["tokens"]
 
@@ -142,7 +148,7 @@ class Chinchilla:
             theta["b0"],
             theta["alpha"],
             theta["alpha" if self.tied else "beta"],
-            theta["q"] if self.nested else 1.0,
+            theta["q"] if self.nested else None,
         )
 
     def __call__(self, theta: Theta, x: Inputs) -> Any:

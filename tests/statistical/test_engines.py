@@ -86,11 +86,15 @@ def test_a_poor_proposal_is_not_passed_for_a_posterior():
     assert "not below" in got.attrs["method_reason"] or "effective" in got.attrs["method_reason"]
 
 
-def test_what_auto_certifies_is_right_where_the_floor_is_hardly_known(ladder):
-    """A table with 1.7 % of scatter and small exponents: E has a long tail towards nothing.
+@pytest.mark.parametrize("seed", [101, 2, 5])
+def test_the_far_end_of_a_ridge_is_found(seed, ladder):
+    """A table with 1.7 % of scatter and small exponents: E has a long tail, along a bent ridge.
 
-    NUTS mixes slowly here (100 effective draws a chain): its 5 % point errs by 0.1 posterior sd,
-    and by 0.2 within auto, so half a sd is over two sd of Monte Carlo. A bad t misses by one.
+    The reference is E's marginal by quadrature: 129 values of E, at each of which the other six
+    parameters were integrated out by importance; 800,000 importance draws agree to .002. NUTS errs
+    by .02 in the 5 % point here. The posterior sd is .083. With 4,000 effective draws the 5 % point
+    errs by 0.05 sd and the rest by less, so 0.25 sd is 5 sd; t's that learn from draws about the
+    peak alone miss it by 0.6 sd, with a k-hat below 0.5.
     """
     law = bs.Chinchilla(reference=(("params", 1e9), ("tokens", 2e10)))
     theta = {"E": 1.5322, "a0": 0.2810, "b0": 0.1781, "alpha": 0.19544, "beta": 0.34347}
@@ -101,12 +105,10 @@ def test_what_auto_certifies_is_right_where_the_floor_is_hardly_known(ladder):
     share = Prior.of("LogNormal", median=0.4, sigma=0.5)
     floor = Prior.of("LogNormal", median=1.7, sigma=0.2)
     ready = prepared(runs, E=floor, a0=share, b0=share)
-    quick = sample(ready.program, ready.data, method="auto", seed=101)
-    exact = sample(ready.program, ready.data, method="nuts", draws=4000, seed=1)
-    for name in ("E", "a0", "b0", "alpha", "beta"):
-        draws = exact.values[name]
-        gap = np.quantile(quick.values[name], ENDS) - np.quantile(draws, ENDS)
-        assert np.all(np.abs(gap) < 0.5 * draws.std()), f"{name}: {gap / draws.std()}"
+    quick = sample(ready.program, ready.data, method="auto", seed=seed)
+    assert quick.attrs["method"] == "laplace"
+    gap = np.quantile(quick.values["E"], ENDS) - [1.4095, 1.5645, 1.6675]
+    assert np.all(np.abs(gap) < 0.25 * 0.083), gap / 0.083
 
 
 # Known answers, over NumPyro models of a user's own.
@@ -190,13 +192,20 @@ def test_auto_turns_to_nuts_where_the_weights_have_a_heavy_tail():
     assert by_name.attrs["method_reason"] not in ("", "k-hat is good, one mode")
 
 
-def test_auto_turns_to_nuts_where_there_are_two_modes():
-    got = sample(two_wells, np.array(4.0), **SHORT)
-    assert got.attrs["modes"] == 2
-    assert got.attrs["method"] == "nuts"
+def test_two_modes_are_found_reported_and_proposed_from(distance):
+    """The two roots of x^2 = 4: draws fall on both, as often as the density says."""
+    got = sample(two_wells, np.array(4.0), draws=16_000)
+    assert (got.attrs["method"], got.attrs["modes"]) == ("laplace", 2)
     best = optimise(target_of(two_wells, np.array(4.0)), np.array(4.0))
     np.testing.assert_allclose(np.sort(best.modes.ravel()), [-1.99, 1.99], atol=0.02)
     np.testing.assert_allclose(best.log_mass, 0.0, atol=1e-6)
+    grid = np.linspace(-4, 4, 8001)
+    log = st.norm.logpdf(grid, 0, 3) + st.norm.logpdf(4, grid**2, 0.5)
+    density = np.exp(log - log.max())
+    density /= np.sum(0.5 * (density[1:] + density[:-1]) * np.diff(grid))
+    gap, mass = distance(got.values["x"].ravel(), grid, density)
+    assert mass == pytest.approx(1.0, abs=1e-6)
+    assert gap < st.kstwo.isf(FALSE_ALARM, 4000)  # 16,000 draws, resampled: 4,000 free ones
 
 
 def test_a_minor_mode_is_not_chased():

@@ -12,7 +12,7 @@ import pytest
 import scipy.stats as st
 
 from bayes_scaling import priors
-from bayes_scaling._exgaussian import ExGaussian
+from bayes_scaling._distributions import ExGaussian
 from bayes_scaling.errors import SpecError, UnknownNameError
 from bayes_scaling.laws import to_dict
 from bayes_scaling.observations import (
@@ -156,7 +156,7 @@ def log_density(value, loc, scale, debt):
 
 
 @pytest.mark.parametrize("ratio", [0.02, 0.3, 1.0, 5.0, 100.0])
-def test_exgaussian_is_scipys_exponnorm(ratio):
+def test_distributions_is_scipys_exponnorm(ratio):
     loc, scale = 0.9, 0.01
     value = loc + scale * np.linspace(-12, 60, 145)
     expected = st.exponnorm.logpdf(value, ratio, loc=loc, scale=scale)
@@ -165,20 +165,20 @@ def test_exgaussian_is_scipys_exponnorm(ratio):
 
 
 @pytest.mark.parametrize("debt", [1e-4, 1e-6, 1e-9, 1e-15])
-def test_without_debt_exgaussian_is_normal(debt):
+def test_without_debt_distributions_is_normal(debt):
     # To first order the debt moves the centre by its mean, which bounds the difference.
     value = 0.9 + 0.01 * np.linspace(-6, 6, 25)
     gap = log_density(value, 0.9, 0.01, debt) - st.norm.logpdf(value, 0.9, 0.01)
     assert np.abs(gap).max() < 10 * debt / 0.01 + 1e-9
 
 
-def test_without_scatter_exgaussian_is_exponential():
+def test_without_scatter_distributions_is_exponential():
     value = 0.9 + np.linspace(0.01, 0.5, 25)
     gap = log_density(value, 0.9, 1e-9, 0.03) - st.expon.logpdf(value, 0.9, 0.03)
     np.testing.assert_allclose(gap, 0.0, atol=1e-6)
 
 
-def test_exgaussian_samples_itself(distance):
+def test_distributions_samples_itself(distance):
     dist = ExGaussian(0.9, 0.01, 0.03)
     grid = np.linspace(0.8, 1.9, 40_001)
     drawn = np.asarray(dist.sample(jax.random.key(0), (DRAWS,)), float)

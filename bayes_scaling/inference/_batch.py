@@ -1,0 +1,137 @@
+"""Many posteriors of one program in step: what a worker of `fit_many` does."""
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+
+from bayes_scaling.inference._cache import keep_compiled
+from bayes_scaling.inference._x64 import in_float64
+from bayes_scaling.inference.laplace import SLACK, look_many, rounds
+from bayes_scaling.inference.optimum import SCREEN, Climb, Look, Optimum, climb_many, search
+from bayes_scaling.inference.target import Target, starts_for, target_of
+
+STARTS = 8  # per table: half of what a single fit takes
+LEAST = 2000  # proposals per table: k-hat of fewer is too uncertain to certify anything
+LOT = 16  # tables in one call of a compiled program
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tables of one shape, to be fitted together; it can be sent to another process.
+
+    Parameters
+    ----------
+    program : callable
+        The NumPyro program they share.
+    data : tuple of dict
+        What it reads, per table: equal shapes.
+    seeds : tuple of (int, int)
+        Of each table.
+    draws : int
+        Per posterior.
+    """
+
+    program: Any
+    data: tuple[dict[str, Any], ...]
+    seeds: tuple[tuple[int, int], ...]
+    draws: int
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """One posterior of a batch.
+
+    Parameters
+    ----------
+    z : (draw, d) array
+        Unconstrained draws.
+    values : dict of str to (draw, ...) array
+        Parameters on their own scale.
+    optimum : Optimum
+    k_hat, effective : float
+    rounds : int
+    """
+
+    z: np.ndarray
+    values: dict[str, np.ndarray]
+    optimum: Optimum
+    k_hat: float
+    effective: float
+    rounds: int
+
+
+@in_float64
+def fit_batch(batch: Batch) -> list[Posterior]:
+    """Fit every table of a batch by importance sampling, in the order given.
+
+    Every fit is a generator of requests; those of one kind are answered together, a lot at a time,
+    until the last fit has returned.
+    """
+    keep_compiled()
+    target = target_of(batch.program, batch.data[0])
+    answers = {Look: look_many, Climb: climb_many}
+    steps = [_fit(target, *each, batch.draws) for each in zip(batch.data, batch.seeds, strict=True)]
+    waiting: dict[int, Look | Climb] = {i: next(step) for i, step in enumerate(steps)}
+    done: dict[int, Posterior] = {}
+    while waiting:
+        kind, members = _largest(waiting)
+        for part in (members[at : at + LOT] for at in range(0, len(members), LOT)):
+            request = kind(
+                *(_filled(list(v)) for v in zip(*(waiting[i] for i in part), strict=True))
+            )
+            table = jax.tree.map(lambda *v: np.stack(v), *_repeat([batch.data[i] for i in part]))
+            answer = answers[kind](target, request, table)
+            for j, i in enumerate(part):
+                try:
+                    waiting[i] = steps[i].send(jax.tree.map(lambda v, j=j: v[j], answer))
+                except StopIteration as end:
+                    done[i] = end.value
+                    del waiting[i]
+    return [done[i] for i in range(len(steps))]
+
+
+def _fit(target: Target, data: Any, seed: tuple[int, int], draws: int) -> Any:
+    optimum = yield from _densities(search(starts_for(target, data, SCREEN, seed), STARTS), {})
+    proposals, last = max(SLACK * draws, LEAST), {}
+    rng = np.random.default_rng(seed)
+    got = yield from _densities(rounds(optimum, proposals, draws, STARTS, rng), last)
+    values = {k: v[got.pick] for k, v in last["found"]["values"].items()}
+    return Posterior(got.z, values, optimum, got.k_hat, got.effective, got.rounds)
+
+
+def _densities(steps: Any, last: dict[str, Any]) -> Any:
+    """Fill requests up to one size, pass on the densities alone, and keep the rest."""
+    try:
+        request = next(steps)
+        while True:
+            if isinstance(request, Climb):
+                request = steps.send((yield request))
+                continue
+            missing = -len(request.z) % LEAST
+            filled = np.concatenate([request.z, np.repeat(request.z[-1:], missing, axis=0)])
+            log_density, last["found"] = yield Look(filled)
+            request = steps.send(log_density[: len(request.z)])
+    except StopIteration as end:
+        return end.value
+
+
+def _largest(waiting: dict[int, Look | Climb]) -> tuple[Any, list[int]]:
+    """Return the requests of one kind and size that most fits are waiting for."""
+    kinds: dict[Any, list[int]] = {}
+    for i, request in waiting.items():
+        kinds.setdefault((type(request), request.z.shape), []).append(i)
+    (kind, _), members = max(kinds.items(), key=lambda item: len(item[1]))
+    return kind, members
+
+
+def _repeat(items: list[T]) -> list[T]:
+    """Fill a lot up with copies of its last member, so that every lot has one size."""
+    return items + items[-1:] * (LOT - len(items))
+
+
+def _filled(arrays: list[np.ndarray]) -> np.ndarray:
+    return np.stack(_repeat(arrays))

@@ -1,0 +1,110 @@
+"""How tables lie on devices: many rows cut into blocks, many tables stacked."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from bayes_scaling.program import WEIGHTLESS
+
+BLOCK = 2048  # rows held at once per point: what one core's cache takes
+LARGE = 2 * BLOCK  # rows beyond which a table is cut into blocks
+SKETCH = 2048  # rows on which the search for the modes of a large table starts
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Blocks:
+    """A program's data whose rows are cut into blocks of equal length.
+
+    Parameters
+    ----------
+    rows : pytree of (block, row) arrays
+        What is there for every row, `weight` among it.
+    rest : pytree
+        What all rows share.
+    """
+
+    rows: Any
+    rest: Any
+
+    @property
+    def bare(self) -> dict[str, Any]:
+        """The data with one row of no weight: what is left of the program is its prior."""
+        first = jax.tree.map(lambda v: v[0, :1], self.rows)
+        return joined({**first, "weight": 0.0 * first["weight"]}, self.rest)
+
+
+def for_each(function: Any, *args: Any) -> Any:
+    """Map a function over the leading dimension: in turn on a CPU, side by side elsewhere.
+
+    Accelerators want all the fits of a batch at once. On a CPU one fit fills the cache, and in turn
+    each stops when it is done.
+    """
+    if jax.default_backend() == "cpu":
+        return jax.lax.map(lambda each: function(*each), args)
+    return jax.vmap(function)(*args)
+
+
+def parted(data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part a program's data into what it holds per row and the rest."""
+    per_row = {k: data[k] for k in ("y", "weight", "group") if k in data}
+    per_row["x"] = {k: v for k, v in data["x"].items() if np.ndim(v)}
+    rest = {k: v for k, v in data.items() if k not in per_row}
+    rest["x"] = {k: v for k, v in data["x"].items() if not np.ndim(v)}
+    return per_row, rest
+
+
+def joined(per_row: dict[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
+    """Undo `parted`."""
+    return {**rest, **per_row, "x": {**rest["x"], **per_row["x"]}}
+
+
+def is_large(data: Any) -> bool:
+    """Return whether a program's data are a table, and one to cut into blocks."""
+    table = isinstance(data, dict) and {"x", "y", "weight"} <= set(data)
+    return bool(table and len(data["y"]) > LARGE)
+
+
+def placed(data: Any) -> Any:
+    """Put data where they are computed on: one device, or rows over all of them.
+
+    A large table comes back as `Blocks`, the rows of each block spread over the devices.
+    """
+    if not is_large(data):
+        return jax.device_put(data)
+    devices = jax.devices()
+    block = BLOCK * len(devices)
+    per_row, rest = parted(data)
+    cut = Blocks(jax.tree.map(lambda v: _cut(v, block), _filled(per_row, block)), rest)
+    if len(devices) == 1:
+        return jax.device_put(cut)
+    mesh = jax.sharding.Mesh(np.array(devices), ("row",))
+    over = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(None, "row"))
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    return Blocks(jax.device_put(cut.rows, over), jax.device_put(cut.rest, everywhere))
+
+
+def sketch(data: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Return a random sample of a large table's rows, weighted to stand for all of them."""
+    per_row, rest = parted(data)
+    rng = np.random.default_rng(seed)
+    real = np.flatnonzero(per_row["weight"] > WEIGHTLESS)
+    chosen = rng.choice(real, SKETCH, replace=len(real) < SKETCH)
+    few = jax.tree.map(lambda v: v[chosen], per_row)
+    scale = per_row["weight"].sum() / few["weight"].sum()
+    return joined({**few, "weight": few["weight"] * scale}, rest)
+
+
+def _filled(per_row: dict[str, Any], block: int) -> dict[str, Any]:
+    missing = -len(per_row["y"]) % block
+    if not missing:
+        return per_row
+    longer = jax.tree.map(lambda v: np.pad(v, (0, missing), mode="edge"), per_row)
+    weight = np.pad(per_row["weight"], (0, missing), constant_values=WEIGHTLESS)
+    return {**longer, "weight": weight}
+
+
+def _cut(values: np.ndarray, block: int) -> np.ndarray:
+    return values.reshape(-1, block)
