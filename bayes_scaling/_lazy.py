@@ -53,7 +53,7 @@ class Computed(BackendArray):
             out = np.empty((len(flat), *part.shape[1:])) if out is None else out
             out[here] = part
         out = np.empty((0, runs))[:, key[2]] if out is None else out
-        return out.reshape(*wanted.shape, *out.shape[1:])
+        return out.reshape(wanted.shape + out.shape[1:])
 
 
 class _Backend(BackendEntrypoint):

@@ -183,6 +183,29 @@ class Program:
         ):
             numpyro.sample(self.structure.law.outcome, self.observed(theta, data), obs=data["y"])
 
+    @property
+    def identity(self) -> str:
+        """What the program is made from, where this package alone made it; else nothing."""
+        parts = (self.structure.law, self.structure.observation)
+        ours = all(type(p).__module__.split(".")[0] == "bayes_scaling" for p in parts)
+        return repr(self.structure) if ours else ""
+
+    def sites(self, data: Mapping[str, Any]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Return the latent sites with their unconstrained shapes."""
+        found: list[tuple[str, tuple[int, ...]]] = []
+        for p in self.structure.params:
+            if self.structure.prior(p.name).dist == "Fixed":
+                continue
+            mode = self.structure.mode(p)
+            groups = np.shape(data["group_scale"][p.name]) if mode != "shared" else ()
+            if mode == "free":
+                found.append((f"{p.name}_group", groups))
+                continue
+            found.append((p.name, ()))
+            if mode == "partial":
+                found += [(f"{p.name}_sd", ()), (f"{p.name}_z", groups)]
+        return tuple(found)
+
     def observed(self, theta: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
         """Return the distribution of every row's outcome; `theta` is per row or scalar."""
         reference = tuple(data["reference"].items())

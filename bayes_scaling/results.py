@@ -18,6 +18,7 @@ from bayes_scaling.model import ScalingModel, model_from_dict, model_to_json
 SCHEMA = 1  # of the groups and root attributes below; raised when a reader must change
 DATA_GROUPS = ("observed_data", "constant_data", "log_likelihood", "posterior_predictive")
 SAMPLES = ("chain", "draw")
+PACKED = 2**18  # numbers up to which a variable is compressed on disk
 
 
 def model_of(fit: xr.DataTree) -> ScalingModel:
@@ -189,8 +190,8 @@ def save_fit(fit: xr.DataTree, path: str | Path, *, data: bool = True) -> Path:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = fit if data else fit.drop_nodes([g for g in DATA_GROUPS if g in fit.children])
-    packed = {
-        f"/{name}": {v: {"zlib": True, "complevel": 4} for v in node.data_vars}
+    packed = {  # random digits hardly shrink: it is not worth a second for the large groups
+        f"/{name}": {v: {"zlib": True} for v in node.data_vars if node[v].size < PACKED}
         for name, node in kept.children.items()
     }
     kept.to_netcdf(path, engine="h5netcdf", encoding=packed)

@@ -9,13 +9,13 @@ the proposal has not seen.
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
 from bayes_scaling.inference import psis
+from bayes_scaling.inference._kept import Kept
 from bayes_scaling.inference._x64 import in_float64
 from bayes_scaling.inference.optimum import (
     SCREEN,
@@ -268,7 +268,7 @@ def look_many(target: Target, request: Look, data: Any) -> tuple[np.ndarray, Any
     return jax.device_get(_look_many(target, request.z, data))
 
 
-@partial(jax.jit, static_argnums=0)
+@Kept
 def _look_many(target: Target, z: Any, data: Any) -> Any:
     def each(points: Any, table: Any) -> Any:
         return jax.vmap(lambda point: target.look(point, table))(points)
@@ -276,7 +276,7 @@ def _look_many(target: Target, z: Any, data: Any) -> Any:
     return for_each(each, z, data)
 
 
-@partial(jax.jit, static_argnums=0)
+@Kept
 def _look(target: Target, z: Any, data: Any) -> Any:
     return jax.vmap(lambda point: target.look(point, data))(z)
 
@@ -287,6 +287,6 @@ def log_likelihood(target: Target, z: np.ndarray, data: Any) -> dict[str, np.nda
     return jax.device_get(_log_likelihood(target, z, data))
 
 
-@partial(jax.jit, static_argnums=0)
+@Kept
 def _log_likelihood(target: Target, z: Any, data: Any) -> Any:
     return jax.vmap(lambda point: target.evaluate(point, data)["log_likelihood"])(z)

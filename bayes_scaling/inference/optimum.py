@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayes_scaling.inference._kept import Kept
 from bayes_scaling.inference._x64 import in_float64
 from bayes_scaling.inference.rows import for_each
 from bayes_scaling.inference.target import Target
@@ -137,12 +138,12 @@ def climb_many(target: Target, request: Climb, data: Any) -> Any:
     return jax.device_get(_climb_many(target, request, data))
 
 
-@partial(jax.jit, static_argnums=0)
+@Kept
 def _climb(target: Target, request: Any, data: Any) -> Any:
     return _newton(target, request, data)
 
 
-@partial(jax.jit, static_argnums=0)
+@Kept
 def _climb_many(target: Target, request: Any, data: Any) -> Any:
     return for_each(partial(_newton, target), request, data)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bayes_scaling.program import WEIGHTLESS
@@ -33,7 +34,8 @@ class Blocks:
     def bare(self) -> dict[str, Any]:
         """The data with one row of no weight: what is left of the program is its prior."""
         first = jax.tree.map(lambda v: v[0, :1], self.rows)
-        return joined({**first, "weight": 0.0 * first["weight"]}, self.rest)
+        nothing = jnp.full_like(first["weight"], WEIGHTLESS)
+        return joined({**first, "weight": nothing}, self.rest)
 
 
 def for_each(function: Any, *args: Any) -> Any:

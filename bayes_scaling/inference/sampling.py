@@ -21,7 +21,6 @@ from bayes_scaling.inference.laplace import (
     look,
     optimise,
 )
-from bayes_scaling.inference.nuts import sample_nuts
 from bayes_scaling.inference.optimum import Optimum
 from bayes_scaling.inference.rows import placed
 from bayes_scaling.inference.target import Target, target_of
@@ -177,6 +176,8 @@ def sample(
             stats = _by_chain({"lp": got.log_density}, z)
             return Draws(target, data, z, **_by_chain(sampled.found, z), stats=stats, attrs=attrs)
         reason = f"importance sampling was not enough: {doubt}"
+    from bayes_scaling.inference.nuts import sample_nuts
+
     run = sample_nuts(
         target,
         everywhere,

@@ -8,9 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpyro import handlers
-from numpyro.distributions import biject_to
-from numpyro.infer.util import potential_energy
 
 from bayes_scaling.inference.rows import Blocks, joined
 
@@ -48,6 +45,8 @@ class Target:
     def potential(self, z: Any, data: Any) -> Any:
         """Return minus the log density of z, Jacobian included; `Blocks` are summed in turn."""
         if not isinstance(data, Blocks):
+            from numpyro.infer.util import potential_energy
+
             return potential_energy(self.program, (data,), {}, self.unravel(z))
         prior = self.potential(z, data.bare)
 
@@ -68,6 +67,9 @@ class Target:
 
         `values` holds the latent sites on their own scale, and the deterministic ones.
         """
+        from numpyro import handlers
+        from numpyro.distributions import biject_to
+
         loose = self.unravel(z)
 
         def fill(site: Mapping[str, Any]) -> Any:
@@ -107,6 +109,8 @@ def starts_for(target: Target, data: Any, count: int, seed: Any) -> np.ndarray:
 
 def target_of(program: Callable[[Any], None], data: Any) -> Target:
     """Find a program's latent sites, without computing anything; known programs are remembered."""
+    if hasattr(program, "sites"):
+        return Target(program, program.sites(data))  # pyright: ignore[reportFunctionMemberAccess]
     leaves, structure = jax.tree.flatten(data)
     shapes = tuple((np.shape(v), np.result_type(v)) for v in leaves)
     return _target(program, structure, shapes)
@@ -126,6 +130,9 @@ def _target(program: Callable[[Any], None], structure: Any, leaves: Any) -> Targ
 
 
 def _unconstrained(program: Any, key: Any, data: Any) -> tuple[list[str], list[Any]]:
+    from numpyro import handlers
+    from numpyro.distributions import biject_to
+
     trace = handlers.trace(handlers.seed(program, key)).get_trace(data)
     latent = {
         name: biject_to(site["fn"].support).inv(site["value"])
