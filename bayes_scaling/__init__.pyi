@@ -1,6 +1,14 @@
 from . import plots as plots
 from .cards import list_models, load_model, load_posterior, reproduce
-from .criticism import check, predictive_p
+from .criticism import (
+    bootstrap,
+    calibrate,
+    check,
+    exact_loo,
+    kfold,
+    leave_future_out,
+    predictive_p,
+)
 from .data.datasets import describe_dataset, fetch_dataset, list_datasets, load_dataset
 from .data.read import read_runs
 from .data.simulate import simulate
@@ -31,15 +39,20 @@ __all__ = [
     "UnderTuned",
     "UntrustedFitWarning",
     "allocate",
+    "bootstrap",
+    "calibrate",
     "check",
     "compute_to_reach",
     "describe_dataset",
     "elicit",
+    "exact_loo",
     "fetch_dataset",
     "fit",
     "fit_many",
     "intervals",
     "iso_loss",
+    "kfold",
+    "leave_future_out",
     "list_datasets",
     "list_models",
     "load_dataset",

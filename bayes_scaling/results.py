@@ -191,7 +191,7 @@ def save_fit(fit: xr.DataTree, path: str | Path, *, data: bool = True) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = fit if data else fit.drop_nodes([g for g in DATA_GROUPS if g in fit.children])
     packed = {  # random digits hardly shrink: it is not worth a second for the large groups
-        f"/{name}": {v: {"zlib": True} for v in node.data_vars if node[v].size < PACKED}
+        f"/{name}": {v: {"zlib": True} for v, a in node.data_vars.items() if a.size < PACKED}
         for name, node in kept.children.items()
     }
     kept.to_netcdf(path, engine="h5netcdf", encoding=packed)

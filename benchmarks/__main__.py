@@ -6,7 +6,7 @@ import platform
 import sys
 import warnings
 
-PROTOCOLS = ("P1", "P2", "P3", "speed")
+PROTOCOLS = ("P1", "P2", "P3", "accuracy", "speed")
 RESULTS = pathlib.Path(__file__).parent / "RESULTS.md"
 
 
@@ -22,10 +22,12 @@ def main(wanted: list[str]) -> int:
         except SpecError as error:
             print(error)
             return 2
+    if wanted[:1] == ["device"]:
+        return importlib.import_module("benchmarks.device").run(wanted[1:]).print()
     known = {n.lower(): n for n in PROTOCOLS}
     names = PROTOCOLS if wanted == ["all"] else [known.get(w.lower(), "") for w in wanted]
     if not names or not all(names):
-        print(f"usage: python -m benchmarks {' | '.join(PROTOCOLS)} | all; found {wanted}")
+        print(f"usage: python -m benchmarks {' | '.join(PROTOCOLS)} | device | all; found {wanted}")
         return 2
     reports = [importlib.import_module(f"benchmarks.{n.lower()}").run() for n in names]
     status = max(r.print() for r in reports)

@@ -4,10 +4,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from bayes_scaling.data.accounting import flops_6nd
-from bayes_scaling.data.numbers import known, usable, values_of
+from bayes_scaling.data.numbers import Columns, known
 
 TOLERANCE = 0.02
 """Values within 2 % count as one size or one budget: tables round, and figures are read by eye."""
@@ -34,27 +33,30 @@ def groups(values: np.ndarray, tolerance: float = TOLERANCE) -> np.ndarray:
     >>> groups(np.array([1e18, 3e18, 1.01e18]))
     array([0, 1, 0])
     """
-    order = np.argsort(values, kind="stable")
-    label, start = -1, -math.inf
-    out = np.empty(len(values), dtype=int)
-    for i in order:
-        if math.log(values[i]) - start > math.log1p(tolerance):
-            label, start = label + 1, math.log(values[i])
-        out[i] = label
-    return out
+    logs, which = np.unique(_log(values), return_inverse=True)
+    first = np.zeros(len(logs), dtype=int)
+    first[_starts(logs, math.log1p(tolerance))] = 1
+    return np.cumsum(first)[which] - 1
 
 
 def distinct(values: np.ndarray) -> int:
     """Count sizes (or budgets) that differ by more than the tolerance."""
-    return int(groups(values).max()) + 1 if len(values) else 0
+    return len(_starts(np.unique(_log(values)), math.log1p(TOLERANCE)))
 
 
-def isoflops(runs: pd.DataFrame) -> list[IsoFlop]:
+def varies(values: np.ndarray) -> bool:
+    """Tell whether there are two sizes (or budgets) that differ by more than the tolerance."""
+    if not len(values):
+        return False
+    return math.log(values.max()) - math.log(values.min()) > math.log1p(TOLERANCE)
+
+
+def isoflops(runs: Columns) -> list[IsoFlop]:
     """Find the budgets at which at least three sizes were trained.
 
     Parameters
     ----------
-    runs : DataFrame
+    runs : mapping of role to array
         Usable runs with params and loss, and flops or tokens.
 
     Returns
@@ -63,41 +65,43 @@ def isoflops(runs: pd.DataFrame) -> list[IsoFlop]:
         By increasing budget.
     """
     budget = compute(runs)
-    here = np.isfinite(budget) & np.isfinite(values_of(runs, "loss"))
-    budget, params, loss = (
-        budget[here],
-        values_of(runs, "params")[here],
-        values_of(runs, "loss")[here],
-    )
-    labels = groups(budget)
+    here = np.flatnonzero(np.isfinite(budget) & np.isfinite(runs["loss"]))
+    labels = groups(budget[here])
+    order = np.argsort(labels, kind="stable")
     found = []
-    for label in range(labels.max() + 1 if len(labels) else 0):
-        inside = labels == label
-        size = groups(params[inside])
+    for inside in np.split(here[order], np.flatnonzero(np.diff(labels[order])) + 1):
+        if len(inside) < 3:
+            continue
+        size = groups(runs["params"][inside])
         if size.max() + 1 < 3:
             continue
-        best = size[int(np.argmin(loss[inside]))]
+        best = size[int(np.argmin(runs["loss"][inside]))]
         middle = float(np.exp(np.log(budget[inside]).mean()))
         found.append(IsoFlop(middle, int(size.max()) + 1, bool(0 < best < size.max())))
     return found
 
 
-def compute(runs: pd.DataFrame) -> np.ndarray:
+def compute(runs: Columns) -> np.ndarray:
     """Give every run's budget, FLOP: its own column, else 6ND."""
-    if "flops" in runs:
-        return values_of(runs, "flops")
-    return np.asarray(flops_6nd(runs["params"], runs["tokens"]))
+    return runs["flops"] if "flops" in runs else flops_6nd(runs["params"], runs["tokens"])
 
 
-def correlation(runs: pd.DataFrame) -> float:
+def on_one_budget(runs: Columns) -> bool:
+    """Tell whether all runs whose budget is known cost the same."""
+    budget = compute(runs)
+    budget = budget[np.isfinite(budget)]
+    return len(budget) > 0 and not varies(budget)
+
+
+def correlation(runs: Columns) -> float:
     """Correlate ln N with ln D; NaN if one of them does not vary."""
     n, d = _logs(runs)
-    if distinct(np.exp(n)) < 2 or distinct(np.exp(d)) < 2:
+    if not (varies(np.exp(n)) and varies(np.exp(d))):
         return math.nan
     return float(np.corrcoef(n, d)[0, 1])
 
 
-def off_line(runs: pd.DataFrame) -> float:
+def off_line(runs: Columns) -> float:
     """Measure how far (ln N, ln D) leave a straight line: root mean square across it.
 
     Notes
@@ -110,7 +114,7 @@ def off_line(runs: pd.DataFrame) -> float:
     return float(np.linalg.svd(points, compute_uv=False)[-1] / math.sqrt(len(points)))
 
 
-def drift(runs: pd.DataFrame) -> str | None:
+def drift(runs: Columns) -> str | None:
     """Say how 6ND/C moves with C, if it does.
 
     Returns
@@ -124,9 +128,9 @@ def drift(runs: pd.DataFrame) -> str | None:
     than 5 % over the range of C and its slope is more than 4 standard errors from zero (false alarm
     under Gaussian scatter below 1e-3 from 20 runs on).
     """
-    if not {"params", "tokens", "flops"} <= set(runs.columns):
+    if not {"params", "tokens", "flops"} <= set(runs):
         return None
-    log_c = np.log(values_of(runs, "flops"))
+    log_c = np.log(runs["flops"])
     log_r = np.log(flops_6nd(runs["params"], runs["tokens"])) - log_c
     here = np.isfinite(log_r)
     log_c, log_r = log_c[here], log_r[here]
@@ -149,26 +153,26 @@ def drift(runs: pd.DataFrame) -> str | None:
     return None
 
 
-def patterns(runs: pd.DataFrame) -> list[str]:
+def patterns(used: Columns, n: int) -> list[str]:
     """List what the usable runs, taken together, cannot tell.
 
     Parameters
     ----------
-    runs : DataFrame
-        A run table with its `use` column.
+    used : mapping of role to array
+        Usable runs.
+    n : int
+        How many they are.
 
     Returns
     -------
     list of str
     """
-    used = usable(runs)
     notes = []
-    if len(used) < 5:
-        notes.append(f"{len(used)} usable runs are fewer than a joint law's five parameters")
-    if {"params", "tokens"} <= set(used.columns) and len(used) > 2:
+    if n < 5:
+        notes.append(f"{n} usable runs are fewer than a joint law's five parameters")
+    if {"params", "tokens"} <= set(used) and n > 2:
         used = known(used, ("params", "tokens"))
-        budget = compute(used)
-        if distinct(budget[np.isfinite(budget)]) == 1:
+        if on_one_budget(used):
             notes.append("all runs are on one isoFLOP: the loss is seen along one curve only")
         elif abs(r := correlation(used)) > COLLINEAR:
             notes.append(f"ln params and ln tokens are nearly collinear (correlation {r:.3f})")
@@ -176,5 +180,24 @@ def patterns(runs: pd.DataFrame) -> list[str]:
     return notes + ([moved] if moved else [])
 
 
-def _logs(runs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    return np.log(values_of(runs, "params")), np.log(values_of(runs, "tokens"))
+def _logs(runs: Columns) -> tuple[np.ndarray, np.ndarray]:
+    return np.log(runs["params"]), np.log(runs["tokens"])
+
+
+def _log(values: np.ndarray) -> np.ndarray:
+    # NumPy's own logarithm differs in the last bit between machines, and tables hold exact ratios.
+    return np.fromiter(map(math.log, values.tolist()), np.float64, len(values))
+
+
+def _starts(logs: np.ndarray, step: float) -> list[int]:
+    """Find the first of every group in increasing logs: more than a step above the last first."""
+    after = np.searchsorted(logs, logs + step, side="right")
+    # The sum above is rounded, the difference that counts is not: at most one place off.
+    after -= logs[after - 1] - logs > step
+    after += np.append(logs, math.inf)[after] - logs <= step
+    starts, i = [], 0
+    following = after.tolist()
+    while i < len(following):
+        starts.append(i)
+        i = following[i]
+    return starts

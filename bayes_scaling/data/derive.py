@@ -8,7 +8,7 @@ import pandas as pd
 
 from bayes_scaling._registry import did_you_mean
 from bayes_scaling.data.accounting import flops_6nd, tokens_from_flops, transformer_flops
-from bayes_scaling.data.numbers import row_labels, rows, values_of
+from bayes_scaling.data.numbers import row_labels, values_of
 from bayes_scaling.data.parameters import CONVERTIBLE, convert_params
 from bayes_scaling.errors import Problem
 
@@ -118,7 +118,7 @@ def derive(
         if (params <= 0).any():
             found = "the embeddings alone have more parameters than the model"
             do = "check vocab_size and width, and that count= says what params counts"
-            bad = rows(row_labels(table), params <= 0)
+            bad = row_labels(table).where(params <= 0)
             return table, None, steps, [Problem("params", bad, found, do)]
         ties = "tied" if how.tied else "untied"
         steps.append(f"params converted from {how.count} to {how.to_count}, {ties} embeddings")

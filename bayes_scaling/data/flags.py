@@ -1,13 +1,14 @@
 """What is odd about single runs. A flagged run stays in the table, with the reason."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
 from bayes_scaling.data.columns import COLUMNS
-from bayes_scaling.data.numbers import row_labels, values_of
+from bayes_scaling.data.dominance import lowest_before
+from bayes_scaling.data.numbers import RowLabels, row_labels, values_of
 
 # Reasons that this module writes; whatever else stands in `flag` is a person's and is kept.
 _DIVERGED, _BY_HAND = "marked as diverged", "set aside by hand"
@@ -53,23 +54,46 @@ def flag_runs(runs: pd.DataFrame, require: Sequence[str]) -> pd.DataFrame:
     0   True
     1  False  loss is NaN; marked as diverged
     """
-    labels = [label.replace(";", ",") for label in row_labels(runs)]
-    unusable = _unusable(runs, require)
-    diverged = runs["diverged"].to_numpy() if "diverged" in runs else np.zeros(len(runs), bool)
-    use = np.array([not u for u in unusable]) & ~diverged
-    reasons = [u + [_DIVERGED] * bool(d) for u, d in zip(unusable, diverged, strict=True)]
+    labels = row_labels(runs)
+    reasons: dict[int, list[str]] = {}
+    _add(reasons, _unusable(runs, require))
+    usable = np.ones(len(runs), dtype=bool)
+    usable[list(reasons)] = False
+    use = usable.copy()
+    if "diverged" in runs:
+        diverged = np.flatnonzero(runs["diverged"])
+        use[diverged] = False
+        _add(reasons, ((i, _DIVERGED) for i in diverged.tolist()))
     if "use" in runs:
-        for i, (was, text) in enumerate(zip(runs["use"], runs["flag"], strict=True)):
-            before = [r for r in text.split("; ") if r]
-            use[i] = _decided(bool(was), before, bool(use[i]), not unusable[i])
-            reasons[i] += [r for r in before if not _is_ours(r)]
-            if not was and not use[i] and not reasons[i]:
-                reasons[i].append(_BY_HAND)
-    for i, reason in [*_duplicates(runs, use, labels), *_far(runs, use, labels), *_guessing(runs)]:
-        reasons[i].append(reason)
-    flag = ["; ".join(r) for r in reasons]
-    rest = runs.drop(columns=["use", "flag"], errors="ignore")
+        _keep_decisions(runs, usable, use, reasons)
+    _add(reasons, _duplicates(runs, use, labels))
+    _add(reasons, _far(runs, use, labels))
+    _add(reasons, _guessing(runs))
+    flag = np.full(len(runs), "", dtype=object)
+    for i, found in reasons.items():
+        flag[i] = "; ".join(found)
+    rest = runs.drop(columns=["use", "flag"]) if "use" in runs else runs
     return rest.assign(use=use, flag=pd.Series(flag, rest.index, dtype="str"))
+
+
+def _add(reasons: dict[int, list[str]], found: Iterable[tuple[int, str]]) -> None:
+    for i, reason in found:
+        reasons.setdefault(i, []).append(reason)
+
+
+def _keep_decisions(
+    runs: pd.DataFrame, usable: np.ndarray, use: np.ndarray, reasons: dict[int, list[str]]
+) -> None:
+    """Bring `use` and the reasons in line with what a person decided."""
+    was = runs["use"].to_numpy(dtype=bool)
+    flag = runs["flag"].to_numpy(dtype=object)
+    for i in np.flatnonzero((flag != "") | ~was).tolist():
+        before = [r for r in flag[i].split("; ") if r]
+        use[i] = _decided(bool(was[i]), before, bool(use[i]), bool(usable[i]))
+        kept = [r for r in before if not _is_ours(r)]
+        if not was[i] and not use[i] and not kept and i not in reasons:
+            kept = [_BY_HAND]
+        _add(reasons, ((i, r) for r in kept))
 
 
 def _decided(was: bool, reasons: list[str], fresh: bool, usable: bool) -> bool:
@@ -82,21 +106,19 @@ def _is_ours(reason: str) -> bool:
     return reason in _EXCLUDING or reason in (_DIVERGED, _BY_HAND) or reason.startswith(_REMARKS)
 
 
-def _unusable(runs: pd.DataFrame, require: Sequence[str]) -> list[list[str]]:
-    reasons: list[list[str]] = [[] for _ in range(len(runs))]
+def _unusable(runs: pd.DataFrame, require: Sequence[str]) -> Iterator[tuple[int, str]]:
     for role in require:
         if role not in runs or not COLUMNS[role].numeric:
             continue
         values = runs[role].to_numpy()
-        for i in np.flatnonzero(~np.isfinite(values)):
+        for i in np.flatnonzero(~np.isfinite(values)).tolist():
             found = "NaN" if np.isnan(values[i]) else str(values[i])
-            reasons[i].append(f"loss is {found}" if role == "loss" else f"{role} is missing")
-    return reasons
+            yield i, f"loss is {found}" if role == "loss" else f"{role} is missing"
 
 
 def _duplicates(
-    runs: pd.DataFrame, use: np.ndarray, labels: Sequence[str]
-) -> list[tuple[int, str]]:
+    runs: pd.DataFrame, use: np.ndarray, labels: RowLabels
+) -> Iterator[tuple[int, str]]:
     """Find runs that repeat an earlier one in every canonical number and every text label.
 
     Other numbers do not count: a table's own row numbers would hide every duplicate.
@@ -105,18 +127,21 @@ def _duplicates(
     words = [
         c for c in runs if c not in (*known, "run", "use", "flag") and _is_text(pd.Series(runs[c]))
     ]
-    keys = runs.loc[use, known + words]
-    keys = keys.assign(**{c: keys[c].astype(str) for c in keys if _is_text(pd.Series(keys[c]))})
-    if keys.empty:
-        return []
-    same = keys.groupby(list(keys), dropna=False).ngroup()
-    first: dict[int, int] = {}
-    for i, key in same.items():
-        first.setdefault(key, int(i))
-    return [(int(i), f"duplicate of {labels[first[k]]}") for i, k in same.items() if first[k] != i]
+    rows = np.flatnonzero(use) if known or words else np.empty(0, dtype=int)
+    same = np.zeros(len(rows), dtype=int)
+    for c in sorted(known, key="loss".__ne__) + words:  # losses differ most
+        values = pd.Series(runs[c]).iloc[rows]
+        same = _split(same, values.astype(str) if _is_text(values) else values)
+        repeated = np.bincount(same)[same] > 1
+        rows, same = rows[repeated], same[repeated]
+    _, first, which = np.unique(same, return_index=True, return_inverse=True)
+    later = first[which] != np.arange(len(rows))
+    names = labels.at(rows[first[which]][later])
+    for i, name in zip(rows[later].tolist(), names, strict=True):
+        yield i, f"duplicate of {_quoted(name)}"
 
 
-def _far(runs: pd.DataFrame, use: np.ndarray, labels: Sequence[str]) -> list[tuple[int, str]]:
+def _far(runs: pd.DataFrame, use: np.ndarray, labels: RowLabels) -> Iterator[tuple[int, str]]:
     """Find losses far above what no larger a run reached.
 
     The excess of a run is its ln loss minus the lowest ln loss among runs of the same arch and
@@ -130,47 +155,69 @@ def _far(runs: pd.DataFrame, use: np.ndarray, labels: Sequence[str]) -> list[tup
     """
     sizes = [c for c in ("params", "tokens", "unique_tokens", "experts") if c in runs]
     if "loss" not in runs or not {"params", "tokens"} <= set(sizes):
-        return []
-    rows = np.flatnonzero(
-        use & ~np.isnan(np.stack([values_of(runs, c) for c in (*sizes, "loss")])).any(axis=0)
-    )
+        return
+    columns = [values_of(runs, c) for c in (*sizes, "loss")]
+    rows = np.flatnonzero(use & ~np.any([np.isnan(c) for c in columns], axis=0))
     if len(rows) < 2:
-        return []
-    size, log_loss = runs[sizes].to_numpy()[rows], np.log(runs["loss"].to_numpy()[rows])
-    group = runs.iloc[rows].groupby([c for c in ("arch", "dataset") if c in runs] or (lambda _: 0),
-                                    dropna=False).ngroup().to_numpy()  # fmt: skip
-    # One best run per setting first: sweeps have hundreds of runs at each.
-    settings, where = np.unique(np.column_stack([group, size]), axis=0, return_inverse=True)
-    where = where.ravel()
-    order = np.lexsort((log_loss, where))
-    best = order[np.searchsorted(where[order], np.arange(len(settings)))]
-    runs_at = np.bincount(where)
-    reference, others = np.empty_like(best), np.empty_like(best)
-    for s, setting in enumerate(settings):
-        below = (settings[:, 0] == setting[0]) & (settings[:, 1:] <= setting[1:]).all(axis=1)
-        reference[s] = best[below][np.argmin(log_loss[best[below]])]
-        others[s] = runs_at[below].sum() - 1
-    lowest, compared = reference[where], others[where] > 0
-    excess = np.maximum(log_loss - log_loss[lowest], 0.0)
+        return
+    group = np.zeros(len(rows), dtype=int)
+    for c in ("arch", "dataset"):
+        if c in runs:
+            group = _split(group, pd.Series(runs[c]).iloc[rows])
+    *size, loss = (c[rows] for c in columns)
+    log_loss = np.log(loss)
+    lowest, compared = _compare(group, size, log_loss)
     if not compared.any():
-        return []
+        return
+    excess = np.maximum(log_loss - log_loss[lowest], 0.0)
     limit = max(FAR, 10.0 * float(np.median(excess[compared])))
-    return [
-        (int(rows[i]), f"loss is far above {labels[int(rows[lowest[i]])]}, which is no larger"
-                       f" ({math.expm1(excess[i]):.0%} higher)")
-        for i in np.flatnonzero(excess > limit)
-    ]  # fmt: skip
+    far = np.flatnonzero(excess > limit)
+    names = labels.at(rows[lowest[far]])
+    for i, more, name in zip(rows[far].tolist(), excess[far], names, strict=True):
+        higher = f"{math.expm1(more):.0%} higher"
+        yield i, f"loss is far above {_quoted(name)}, which is no larger ({higher})"
 
 
-def _guessing(runs: pd.DataFrame) -> list[tuple[int, str]]:
+def _compare(
+    group: np.ndarray, sizes: Sequence[np.ndarray], log_loss: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find, for every run, the lowest of its group that is no larger, and if there is another.
+
+    Of equal losses the smallest setting counts, then the first run.
+    """
+    # One best run per setting first: sweeps have hundreds of runs at each.
+    order = np.lexsort((log_loss, *sizes[::-1], group))
+    keys = [key[order] for key in (group, *sizes)]
+    new = np.append(True, np.any([key[1:] != key[:-1] for key in keys], axis=0))
+    setting = np.empty_like(order)
+    setting[order] = np.cumsum(new) - 1
+    best = order[new]
+    by_loss = np.argsort(log_loss[best], kind="stable")
+    rank = np.empty_like(by_loss)
+    rank[by_loss] = np.arange(len(best))
+    groups, *settings = (key[new] for key in keys)
+    before = lowest_before(groups, settings, rank)
+    lowest = best[by_loss[np.minimum(before, rank)]]
+    compared = (before < len(best)) | (np.bincount(setting) > 1)
+    return lowest[setting], compared[setting]
+
+
+def _guessing(runs: pd.DataFrame) -> Iterator[tuple[int, str]]:
     if not {"loss", "vocab_size"} <= set(runs.columns):
-        return []
-    uniform = np.log(runs["vocab_size"].to_numpy())
-    worse = np.isfinite(runs["loss"].to_numpy()) & (runs["loss"].to_numpy() > uniform)
-    return [
-        (int(i), f"loss exceeds ln(vocab_size) = {uniform[i]:.2f}, that of a uniform guess")
-        for i in np.flatnonzero(worse)
-    ]
+        return
+    loss, uniform = runs["loss"].to_numpy(), np.log(runs["vocab_size"].to_numpy())
+    for i in np.flatnonzero(np.isfinite(loss) & (loss > uniform)).tolist():
+        yield i, f"loss exceeds ln(vocab_size) = {uniform[i]:.2f}, that of a uniform guess"
+
+
+def _split(codes: np.ndarray, values: pd.Series) -> np.ndarray:
+    """Give every combination of a code and a value a new code; missing values are one value."""
+    found = pd.factorize(values, use_na_sentinel=False)[0]
+    return pd.factorize(codes * (found.max(initial=0) + 1) + found)[0]
+
+
+def _quoted(label: str) -> str:
+    return label.replace(";", ",")  # which separates reasons
 
 
 def _is_text(values: pd.Series) -> bool:

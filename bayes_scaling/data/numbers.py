@@ -1,6 +1,7 @@
 """From what a column holds to float64 in canonical units, or the problems with it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,48 @@ import pandas as pd
 from bayes_scaling.data.columns import Column
 from bayes_scaling.errors import Problem
 
+Columns = Mapping[str, np.ndarray]
+"""Role -> (run,) float64 array."""
+
 _MISSING = {"", "na", "n/a", "nan", "none", "null"}
-_TRUE, _FALSE = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no", *_MISSING}
+_TRUE, _FALSE = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no", "-0.0", *_MISSING}
+
+
+class RowLabels:
+    """Names of the runs: the `run` column if it tells them apart, else "row 7" from row 0.
+
+    Parameters
+    ----------
+    run : (run,) Series, optional
+        The column, if there is one. Nothing is looked at until a name is asked for.
+    """
+
+    def __init__(self, run: pd.Series | None) -> None:
+        self._run = run
+
+    def at(self, rows: np.ndarray) -> list[str]:
+        """Name some rows, given by their positions."""
+        if len(rows) and self._named is not None:
+            return [str(r) for r in self._named.iloc[rows]]
+        return [f"row {i}" for i in rows]
+
+    def where(self, which: np.ndarray) -> tuple[str, ...]:
+        """Name the rows of a mask."""
+        return tuple(self.at(np.flatnonzero(which)))
+
+    @cached_property
+    def _named(self) -> pd.Series | None:
+        run = self._run
+        return run if run is not None and run.notna().all() and run.is_unique else None
+
+
+def row_labels(runs: pd.DataFrame) -> RowLabels:
+    """Give the names of the runs of a table."""
+    return RowLabels(pd.Series(runs["run"]) if "run" in runs else None)
 
 
 def to_numbers(
-    values: pd.Series, column: Column, name: str, labels: Sequence[str]
+    values: pd.Series, column: Column, name: str, labels: RowLabels
 ) -> tuple[np.ndarray, list[Problem]]:
     """Read a numeric column without guessing.
 
@@ -25,7 +62,7 @@ def to_numbers(
         The role.
     name : str
         The column's own name, for messages.
-    labels : (run,) sequence of str
+    labels : RowLabels
         The runs' names, for messages.
 
     Returns
@@ -46,6 +83,9 @@ def to_numbers(
         return nothing, [Problem(name, (), f"holds {kind}", do)]
     if pd.api.types.is_numeric_dtype(values.dtype):
         return values.to_numpy(dtype=np.float64, na_value=np.nan), []
+    plain = _plain_numbers(values)
+    if plain is not None:
+        return plain, []
     numbers = np.array([_number(v) for v in values], dtype=object)
     bad = np.array([n is None for n in numbers], dtype=bool)
     problems = []
@@ -59,14 +99,12 @@ def to_numbers(
             else ""
         )
         do = f"write plain numbers without thousands separators or units{how}"
-        problems.append(Problem(name, rows(labels, bad), f"{_values(bad)} no number: {shown}", do))
+        problems.append(Problem(name, labels.where(bad), f"{_values(bad)} no number: {shown}", do))
     numbers[bad] = np.nan
     return numbers.astype(np.float64), problems
 
 
-def to_flags(
-    values: pd.Series, name: str, labels: Sequence[str]
-) -> tuple[np.ndarray, list[Problem]]:
+def to_flags(values: pd.Series, name: str, labels: RowLabels) -> tuple[np.ndarray, list[Problem]]:
     """Read a yes-or-no column; missing means no.
 
     Returns
@@ -74,18 +112,21 @@ def to_flags(
     (run,) bool array
     problems : list of Problem
     """
-    words = [str(v).strip().lower() if not _is_missing(v) else "" for v in values]
-    bad = np.array([w not in _TRUE | _FALSE for w in words], dtype=bool)
+    if values.dtype == bool:
+        return values.to_numpy(), []
+    which, kinds = _kinds(values)
+    words = ["" if _is_missing(v) else str(v).strip().lower() for v in kinds]
+    bad = np.array([w not in _TRUE | _FALSE for w in words], dtype=bool)[which]
     problems = []
     if bad.any():
         shown = ", ".join(dict.fromkeys(repr(v) for v in values[bad]))[:80]
         found = f"{_values(bad)} neither true nor false: {shown}"
-        problems.append(Problem(name, rows(labels, bad), found, "use true and false"))
-    return np.array([w in _TRUE for w in words], dtype=bool), problems
+        problems.append(Problem(name, labels.where(bad), found, "use true and false"))
+    return np.array([w in _TRUE for w in words], dtype=bool)[which], problems
 
 
 def check_values(
-    numbers: np.ndarray, column: Column, name: str, labels: Sequence[str], unit: str | None
+    numbers: np.ndarray, column: Column, name: str, labels: RowLabels, unit: str | None
 ) -> list[Problem]:
     """Say which values the role does not allow, and whether the unit looks wrong.
 
@@ -94,7 +135,7 @@ def check_values(
     numbers : (run,) float64 array, canonical units
     column : Column
     name : str
-    labels : (run,) sequence of str
+    labels : RowLabels
     unit : str or None
         The unit that the caller stated. A stated raw unit ends the argument about magnitude.
 
@@ -108,58 +149,62 @@ def check_values(
     if column.name != "loss" and np.isinf(numbers).any():  # a loss of inf is a diverged run
         bad = np.isinf(numbers)
         found = f"{_values(bad)} infinite"
-        problems.append(Problem(name, rows(labels, bad), found, do))
+        problems.append(Problem(name, labels.where(bad), found, do))
     if column.kind in ("positive", "count") and (numbers[finite] <= 0).any():
         bad = finite & (numbers <= 0)
         n = int(bad.sum())
         found = f"{n} value{'s' if n > 1 else ''} <= 0"
         noun = "positive counts" if column.scale == "size" else "positive"
         problems.append(
-            Problem(name, rows(labels, bad), found, f"{column.name} must be {noun} - {do}")
+            Problem(name, labels.where(bad), found, f"{column.name} must be {noun} - {do}")
         )
     elif column.kind == "count" and (bad := finite & ~_whole(numbers)).any():
         found = f"{_values(bad)} no whole number: {numbers[bad][0]:g}"
-        problems.append(Problem(name, rows(labels, bad), found, do))
+        problems.append(Problem(name, labels.where(bad), found, do))
     elif column.kind == "fraction" and (bad := finite & ((numbers < 0) | (numbers > 1))).any():
         found = f"{_values(bad)} outside 0 to 1"
         how = f"pass units={{{column.name!r}: '%'}} if they are in per cent, or correct them"
-        problems.append(Problem(name, rows(labels, bad), found, how))
+        problems.append(Problem(name, labels.where(bad), found, how))
     elif finite.any() and (unit is None or column.units.get(unit) != 1.0):
         problems += _magnitude(numbers[finite], column, name, unit)
     return problems
 
 
-def rows(labels: Sequence[str], which: np.ndarray) -> tuple[str, ...]:
-    """Pick the labels of some runs."""
-    return tuple(label for label, here in zip(labels, which, strict=True) if here)
-
-
-def row_labels(runs: Any) -> list[str]:
-    """Name every run: by the `run` column if it tells them apart, else "row 7" from row 0."""
-    if "run" in runs and runs["run"].notna().all() and runs["run"].is_unique:
-        return [str(r) for r in runs["run"]]
-    return [f"row {i}" for i in range(len(runs))]
-
-
-def values_of(runs: pd.DataFrame, role: str) -> np.ndarray:
+def values_of(runs: Mapping[str, Any] | pd.DataFrame, role: str) -> np.ndarray:
     """Give a column as (run,) float64 array."""
     return np.asarray(runs[role], dtype=np.float64)
 
 
-def known(runs: pd.DataFrame, roles: Iterable[str]) -> pd.DataFrame:
-    """Pick the runs that have a value for every one of some roles."""
-    have = [~np.isnan(values_of(runs, role)) for role in roles]
-    return runs.take(np.flatnonzero(np.all(have, axis=0)))
-
-
-def usable(runs: pd.DataFrame) -> pd.DataFrame:
-    """Pick the runs that can be fitted, without the table's attributes.
+def without_attrs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Give the same columns without the table's attributes.
 
     pandas copies attributes, all the way down, whenever a column is looked at.
     """
-    picked = runs.take(np.flatnonzero(runs["use"]))
-    picked.attrs = {}
-    return picked
+    bare = pd.DataFrame(runs)
+    bare.attrs = {}
+    return bare
+
+
+def usable(runs: pd.DataFrame) -> pd.DataFrame:
+    """Pick the runs that can be fitted, without the table's attributes."""
+    bare = without_attrs(runs)
+    return bare.take(np.flatnonzero(bare["use"]))
+
+
+def usable_columns(runs: pd.DataFrame, roles: Iterable[str]) -> tuple[int, dict[str, np.ndarray]]:
+    """Count the runs that can be fitted, and give those of some columns that the table has.
+
+    Arrays, because pandas takes longer to look at a column than the judgements take.
+    """
+    bare = without_attrs(runs)
+    use = np.flatnonzero(bare["use"])
+    return len(use), {role: values_of(bare, role)[use] for role in roles if role in bare}
+
+
+def known(columns: Columns, roles: Iterable[str]) -> Columns:
+    """Pick the runs that have a value for every one of some roles."""
+    have = ~np.any([np.isnan(columns[role]) for role in roles], axis=0)
+    return columns if have.all() else {role: values[have] for role, values in columns.items()}
 
 
 def _magnitude(numbers: np.ndarray, column: Column, name: str, unit: str | None) -> list[Problem]:
@@ -199,6 +244,28 @@ def _wrong_type(values: pd.Series) -> str | None:
     if types.is_timedelta64_dtype(values.dtype):
         return "time differences"
     return None
+
+
+def _plain_numbers(values: pd.Series) -> np.ndarray | None:
+    """Convert a column of nothing but numbers, or of nothing but their text, at once."""
+    values = values.astype(object)
+    kind = pd.api.types.infer_dtype(values, skipna=True)
+    text = kind == "string" and not values.str.contains("_", regex=False, na=False).any()
+    if not text and kind not in ("floating", "integer", "mixed-integer-float"):
+        return None
+    try:
+        return values.to_numpy().astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _kinds(values: pd.Series) -> tuple[np.ndarray, Collection[Any]]:
+    """Tell which of the different values every run has, and what they are."""
+    try:
+        which, kinds = pd.factorize(values, use_na_sentinel=False)
+    except TypeError:  # lists and the like
+        return np.arange(len(values)), list(values)
+    return which, list(kinds)
 
 
 def _number(value: Any) -> float | None:

@@ -10,7 +10,13 @@ from bayes_scaling.data.columns import COLUMNS, recognise
 from bayes_scaling.data.coverage import patterns
 from bayes_scaling.data.derive import Conventions, derive, free_name
 from bayes_scaling.data.flags import flag_runs
-from bayes_scaling.data.numbers import check_values, row_labels, to_flags, to_numbers
+from bayes_scaling.data.numbers import (
+    check_values,
+    row_labels,
+    to_flags,
+    to_numbers,
+    usable_columns,
+)
 from bayes_scaling.data.record import RECORD, earlier, merge, still_new
 from bayes_scaling.data.source import Source, open_source
 from bayes_scaling.errors import Problem, TableError
@@ -89,7 +95,8 @@ def read_runs(
     1  1.000000e+09  2.000000e+10   NaN  1.200000e+20  False  loss is NaN
     """
     raw, name = open_source(source)
-    raw, record, again, problems = earlier(raw)
+    attrs, raw.attrs = raw.attrs, {}  # pandas copies them at every look
+    raw, record, again, problems = earlier(raw, attrs.get(RECORD, {}))
     require = list(require or record.get("require", ("params", "tokens", "loss")))
     if flops == "auto" and "flops" in raw:
         flops = record.get("flops") or flops
@@ -123,6 +130,7 @@ def read_runs(
         raise TableError(record.get("source", name), problems)
 
     table = flag_runs(table, require)
+    n, used = usable_columns(table, ("params", "tokens", "flops"))
     new = {
         "source": record.get("source", name),
         "roles": {r: n for r, n in roles.items() if not record or r != n},
@@ -134,9 +142,9 @@ def read_runs(
         "count_given": given,
         "require": require,
         "steps": steps,
-        "notes": patterns(table),
+        "notes": patterns(used, n),
     }
-    table.attrs = {**raw.attrs, RECORD: merge(record, new)}
+    table.attrs = {**attrs, RECORD: merge(record, new)}
     return table
 
 
@@ -205,6 +213,7 @@ def _to_canonical(
 ) -> tuple[pd.DataFrame, list[str], list[Problem]]:
     """Turn every column with a role into numbers in canonical units, flags or labels."""
     steps, problems = [], _misused(units, table, applied, again)
+    canonical = {}
     labels = row_labels(table)
     for role in [c for c in table.columns if c in COLUMNS and COLUMNS[c].kind != "label"]:
         column, name, unit = (
@@ -225,5 +234,5 @@ def _to_canonical(
             if column.kind == "count":
                 values = np.round(values)  # 50.257 K is 50256.999...
         problems += found
-        table = table.assign(**{role: values})
-    return table, steps, problems
+        canonical[role] = values
+    return table.assign(**canonical), steps, problems

@@ -5,15 +5,23 @@ from typing import Any
 
 import pandas as pd
 
-from bayes_scaling.data.numbers import to_flags
+from bayes_scaling.data.numbers import row_labels, to_flags
 from bayes_scaling.errors import Problem
 
 RECORD = "bayes_scaling"
 """Key of ``runs.attrs`` under which `read_runs` records what it did."""
 
 
-def earlier(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any], bool, list[Problem]]:
+def earlier(
+    table: pd.DataFrame, record: Mapping[str, Any]
+) -> tuple[pd.DataFrame, dict[str, Any], bool, list[Problem]]:
     """Find out whether a table was read before.
+
+    Parameters
+    ----------
+    table : DataFrame
+    record : mapping
+        What its attributes remember of a reading.
 
     Returns
     -------
@@ -26,14 +34,13 @@ def earlier(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any], bool, li
     problems : list of Problem
         If it has a column of that name that is something else.
     """
-    record = table.attrs.get(RECORD, {})
     present = [c for c in ("use", "flag") if c in table]
     if not present:
         return table, {}, False, []
     do = "rename it: read_runs writes a column of this name"
     if len(present) == 1:
         return table, {}, False, [Problem(present[0], (), "this name is taken", do)]
-    use, bad = to_flags(pd.Series(table["use"]), "use", [""] * len(table))
+    use, bad = to_flags(pd.Series(table["use"]), "use", row_labels(table))
     flag = table["flag"].astype(object).where(table["flag"].notna(), "")
     if bad:
         return table, {}, False, [Problem("use", (), "neither true nor false", do)]

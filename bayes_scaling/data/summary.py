@@ -15,10 +15,10 @@ from bayes_scaling.data.coverage import (
     isoflops,
     patterns,
 )
-from bayes_scaling.data.numbers import known, row_labels, usable, values_of
+from bayes_scaling.data.numbers import known, row_labels, usable_columns, without_attrs
 from bayes_scaling.data.read import read_runs
 from bayes_scaling.data.record import RECORD
-from bayes_scaling.data.verdicts import Status, Verdict, judge
+from bayes_scaling.data.verdicts import Status, Verdict, judge, refuse
 
 
 @dataclass(frozen=True)
@@ -140,34 +140,36 @@ def summary(
     """
     if not {"use", "flag"} <= set(runs.columns):
         runs = read_runs(runs)
-    used = usable(runs)
-    numeric = [r for r in COLUMNS if r in used and COLUMNS[r].numeric]
-    ranges = {r: _range(values_of(used, r)) for r in numeric if len(known(used, [r]))}
-    plane = used.take([])
-    if {"params", "tokens"} <= set(used.columns):
-        plane = known(used, ("params", "tokens"))
-        if len(plane):
-            ratio = values_of(plane, "tokens") / values_of(plane, "params")
-            ranges["tokens_per_param"] = _range(ratio)
+    bare = without_attrs(runs)
+    numeric = [r for r in COLUMNS if COLUMNS[r].numeric]
+    n, used = usable_columns(runs, dict.fromkeys((*numeric, *coordinates)))
+    ranges = {r: _range(used[r]) for r in numeric if r in used and not np.isnan(used[r]).all()}
+    plane = known(used, ("params", "tokens")) if {"params", "tokens"} <= set(used) else {}
+    joint = len(plane.get("params", ())) > 0
+    if joint:
+        ranges["tokens_per_param"] = _range(plane["tokens"] / plane["params"])
     spanned = ("params", "tokens", "flops", "tokens_per_param")
-    budgets = tuple(isoflops(plane)) if len(plane) and "loss" in plane else ()
-    record = runs.attrs.get(RECORD, {})
+    budgets = tuple(isoflops(plane)) if joint and "loss" in plane else ()
+    flagged = np.flatnonzero(bare["flag"].to_numpy(dtype=object).astype(bool))
+    use = bare["use"].to_numpy(dtype=bool)[flagged]
+    sizes = used.get("params", np.empty(0))
     return TableSummary(
         n_runs=len(runs),
-        n_used=len(used),
+        n_used=n,
         ranges=ranges,
         decades={r: math.log10(ranges[r][1] / ranges[r][0]) for r in spanned if r in ranges},
-        correlation=correlation(plane) if len(plane) else math.nan,
-        sizes=distinct(values_of(known(used, ["params"]), "params")) if "params" in used else 0,
+        correlation=correlation(plane) if joint else math.nan,
+        sizes=distinct(sizes[~np.isnan(sizes)]),
         isoflops=budgets,
         reducible_range=float(np.ptp(ranges["loss"])) if "loss" in ranges else math.nan,
         flagged=tuple(
-            (label, bool(use), str(flag))
-            for label, use, flag in zip(row_labels(runs), runs["use"], runs["flag"], strict=True)
-            if flag
+            (label, bool(was), str(flag))
+            for label, was, flag in zip(
+                row_labels(bare).at(flagged), use, bare["flag"].iloc[flagged], strict=True
+            )
         ),
-        notes=(*record.get("steps", ()), *patterns(runs)),
-        verdicts=judge(used, budgets, coordinates, n_parameters),
+        notes=(*runs.attrs.get(RECORD, {}).get("steps", ()), *patterns(used, n)),
+        verdicts=judge(used, n, int(use.sum()), budgets, coordinates, n_parameters),
     )
 
 
@@ -175,9 +177,8 @@ def refusals(
     runs: pd.DataFrame, coordinates: Sequence[str], n_parameters: int
 ) -> tuple[Verdict, ...]:
     """Pick the verdicts of `summary` that stand in the way of a fit, and look at nothing else."""
-    return tuple(
-        v for v in judge(usable(runs), (), coordinates, n_parameters) if v.status == "FAIL"
-    )
+    n, used = usable_columns(runs, dict.fromkeys((*coordinates, "params", "tokens", "flops")))
+    return refuse(used, n, coordinates, n_parameters)
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:

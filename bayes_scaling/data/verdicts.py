@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from bayes_scaling.data.coverage import (
     COLLINEAR,
@@ -16,8 +15,10 @@ from bayes_scaling.data.coverage import (
     distinct,
     drift,
     off_line,
+    on_one_budget,
+    varies,
 )
-from bayes_scaling.data.numbers import known, values_of
+from bayes_scaling.data.numbers import Columns, known
 
 Status = Literal["PASS", "SKIP", "REVIEW", "FAIL"]
 
@@ -34,27 +35,64 @@ class Verdict(NamedTuple):
 
 
 def judge(
-    used: pd.DataFrame,
+    used: Columns,
+    n: int,
+    n_flagged: int,
     budgets: Sequence[IsoFlop],
     coordinates: Sequence[str],
     n_parameters: int,
 ) -> tuple[Verdict, ...]:
-    """Judge the usable runs; parameters as in `summary`."""
-    verdicts = [_runs(len(used), n_parameters)]
+    """Judge the usable runs.
+
+    Parameters
+    ----------
+    used : mapping of role to array
+        Usable runs.
+    n, n_flagged : int
+        How many they are, and how many of them are flagged.
+    budgets : sequence of IsoFlop
+    coordinates : sequence of str
+    n_parameters : int
+        As in `summary`.
+
+    Returns
+    -------
+    tuple of Verdict
+    """
+    verdicts = [_runs(n, n_parameters)]
     verdicts += [_coordinate(used, role) for role in coordinates]
-    if {"params", "tokens"} <= {*coordinates} & {*used.columns}:
-        plane = known(used, ("params", "tokens"))
-        if min(distinct(values_of(plane, r)) for r in ("params", "tokens")) > 1:
-            verdicts += [_plane(plane), _optimum(budgets)]
+    plane = _joint(used, coordinates)
+    if plane is not None:
+        verdicts += [_plane(plane), _optimum(budgets)]
     moved = drift(used)
     if moved:
         do = "fit on flops='6ND' too and compare; plan with the convention you pay in"
         verdicts.append(Verdict("FLOP convention", "REVIEW", moved, do))
-    flagged = sum(bool(f) for f in used["flag"])
     do = "look at their `flag`; set `use` to False for those that are wrong"
-    if flagged:
-        verdicts.append(Verdict("flags", "REVIEW", f"{flagged} usable runs are flagged", do))
+    if n_flagged:
+        verdicts.append(Verdict("flags", "REVIEW", f"{n_flagged} usable runs are flagged", do))
     return tuple(verdicts)
+
+
+def refuse(
+    used: Columns, n: int, coordinates: Sequence[str], n_parameters: int
+) -> tuple[Verdict, ...]:
+    """Find what `judge` fails the usable runs for, and look at nothing else."""
+    plane = _joint(used, coordinates)
+    found = [
+        _runs(n, n_parameters),
+        *(_one_value(_values(used, role), role) for role in coordinates),
+        None if plane is None else _one_curve(plane),
+    ]
+    return tuple(v for v in found if v is not None and v.status == "FAIL")
+
+
+def _joint(used: Columns, coordinates: Sequence[str]) -> Columns | None:
+    """Pick the runs in the (N, D) plane, if the law and the runs vary over both."""
+    if not {"params", "tokens"} <= {*coordinates} & {*used}:
+        return None
+    plane = known(used, ("params", "tokens"))
+    return plane if varies(plane["params"]) and varies(plane["tokens"]) else None
 
 
 def _runs(n: int, n_parameters: int) -> Verdict:
@@ -68,43 +106,63 @@ def _runs(n: int, n_parameters: int) -> Verdict:
     return Verdict("runs", "PASS", found, NOTHING)
 
 
-def _coordinate(used: pd.DataFrame, role: str) -> Verdict:
-    values = values_of(known(used, [role]), role) if role in used else np.empty(0)
-    n = distinct(values)
-    if n == 0:
+def _values(used: Columns, role: str) -> np.ndarray:
+    return known({role: used[role]}, [role])[role] if role in used else np.empty(0)
+
+
+def _one_value(values: np.ndarray, role: str) -> Verdict | None:
+    if not len(values):
         return Verdict(role, "FAIL", f"no usable run has {role}", f"give {role} in the table")
-    lo, hi = float(values.min()), float(values.max())
+    if varies(values):
+        return None
+    lo = float(values.min())
+    do = f"add runs at two other values of {role}, such as {lo / 5:.2g} and {lo * 5:.2g}"
+    return Verdict(role, "FAIL", f"all runs have {role} {lo:.3g}", do)
+
+
+def _coordinate(used: Columns, role: str) -> Verdict:
+    values = _values(used, role)
+    failed = _one_value(values, role)
+    if failed:
+        return failed
+    n, lo, hi = distinct(values), float(values.min()), float(values.max())
     decades = math.log10(hi / lo)
     found = f"{n} distinct values of {role} over {decades:.1f} decades"
-    wider = f"add runs with {role} up to {10 * lo:.2g} or more, or down to {hi / 10:.2g} or less"
-    if n == 1:
-        do = f"add runs at two other values of {role}, such as {lo / 5:.2g} and {lo * 5:.2g}"
-        return Verdict(role, "FAIL", f"all runs have {role} {lo:.3g}", do)
     if decades < 1:
-        return Verdict(role, "REVIEW", found, wider)
+        do = f"add runs with {role} up to {10 * lo:.2g} or more, or down to {hi / 10:.2g} or less"
+        return Verdict(role, "REVIEW", found, do)
     if n == 2:
         do = f"two values cannot tell a rate from a floor: add {role} {math.sqrt(lo * hi):.2g}"
         return Verdict(role, "REVIEW", found, do)
     return Verdict(role, "PASS", found, NOTHING)
 
 
-def _plane(plane: pd.DataFrame) -> Verdict:
-    budget = compute(plane)
-    budget = budget[np.isfinite(budget)]
-    r = correlation(plane)
-    n, d = (float(np.median(values_of(plane, c))) for c in ("params", "tokens"))
-    if len(budget) and distinct(budget) == 1:
-        found = f"all runs are on one isoFLOP, {np.median(budget):.2g} FLOP"
-        do = f"add a second budget, such as params {n:.2g} with tokens {d / 5:.2g} and {d * 5:.2g}"
-        return Verdict("plane", "FAIL", found, do)
-    off = f"add runs off the line, such as params {n:.2g} with tokens {d / 5:.2g} and {d * 5:.2g}"
+def _one_curve(plane: Columns) -> Verdict | None:
+    if on_one_budget(plane):
+        budget = compute(plane)
+        found = f"all runs are on one isoFLOP, {np.median(budget[np.isfinite(budget)]):.2g} FLOP"
+        return Verdict("plane", "FAIL", found, f"add a second budget, {_elsewhere(plane)}")
     if off_line(plane) < TOLERANCE:
-        found = f"ln params and ln tokens are on one line (correlation {r:.3f})"
-        return Verdict("plane", "FAIL", found, off)
+        found = f"ln params and ln tokens are on one line (correlation {correlation(plane):.3f})"
+        return Verdict("plane", "FAIL", found, f"add runs off the line, {_elsewhere(plane)}")
+    return None
+
+
+def _plane(plane: Columns) -> Verdict:
+    failed = _one_curve(plane)
+    if failed:
+        return failed
+    r = correlation(plane)
     found = f"correlation of ln params and ln tokens is {r:.2f}"
     if abs(r) > COLLINEAR:
-        return Verdict("plane", "REVIEW", found, off)
+        do = f"add runs off the line, {_elsewhere(plane)}"
+        return Verdict("plane", "REVIEW", found, do)
     return Verdict("plane", "PASS", found, NOTHING)
+
+
+def _elsewhere(plane: Columns) -> str:
+    n, d = (float(np.median(plane[c])) for c in ("params", "tokens"))
+    return f"such as params {n:.2g} with tokens {d / 5:.2g} and {d * 5:.2g}"
 
 
 def _optimum(budgets: Sequence[IsoFlop]) -> Verdict:

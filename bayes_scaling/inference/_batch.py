@@ -1,7 +1,7 @@
 """Many posteriors of one program in step: what a worker of `fit_many` does."""
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,9 +14,7 @@ from bayes_scaling.inference.target import Target, starts_for, target_of
 
 STARTS = 8  # per table: half of what a single fit takes
 LEAST = 2000  # proposals per table: k-hat of fewer is too uncertain to certify anything
-LOT = 16  # tables in one call of a compiled program
-
-T = TypeVar("T")
+LOT, WIDE_LOT = 16, 256  # tables in one call of a compiled program, on a CPU and elsewhere
 
 
 @dataclass(frozen=True)
@@ -73,18 +71,19 @@ def fit_batch(batch: Batch) -> list[Posterior]:
     """
     keep_compiled()
     target = target_of(batch.program, batch.data[0])
+    lot = LOT if jax.default_backend() == "cpu" else WIDE_LOT
     answers = {Look: look_many, Climb: climb_many}
     steps = [_fit(target, *each, batch.draws) for each in zip(batch.data, batch.seeds, strict=True)]
     waiting: dict[int, Look | Climb] = {i: next(step) for i, step in enumerate(steps)}
     done: dict[int, Posterior] = {}
     while waiting:
         kind, members = _largest(waiting)
-        for part in (members[at : at + LOT] for at in range(0, len(members), LOT)):
-            request = kind(
-                *(_filled(list(v)) for v in zip(*(waiting[i] for i in part), strict=True))
-            )
-            table = jax.tree.map(lambda *v: np.stack(v), *_repeat([batch.data[i] for i in part]))
-            answer = answers[kind](target, request, table)
+        for part in (members[at : at + lot] for at in range(0, len(members), lot)):
+            # Filled up with copies of the last member, so that every lot has one size.
+            whole = [*part, *part[-1:] * (lot - len(part))]
+            stacked = (np.stack(v) for v in zip(*(waiting[i] for i in whole), strict=True))
+            table = jax.tree.map(lambda *v: np.stack(v), *(batch.data[i] for i in whole))
+            answer = answers[kind](target, kind(*stacked), table)
             for j, i in enumerate(part):
                 try:
                     waiting[i] = steps[i].send(jax.tree.map(lambda v, j=j: v[j], answer))
@@ -126,12 +125,3 @@ def _largest(waiting: dict[int, Look | Climb]) -> tuple[Any, list[int]]:
         kinds.setdefault((type(request), request.z.shape), []).append(i)
     (kind, _), members = max(kinds.items(), key=lambda item: len(item[1]))
     return kind, members
-
-
-def _repeat(items: list[T]) -> list[T]:
-    """Fill a lot up with copies of its last member, so that every lot has one size."""
-    return items + items[-1:] * (LOT - len(items))
-
-
-def _filled(arrays: list[np.ndarray]) -> np.ndarray:
-    return np.stack(_repeat(arrays))

@@ -29,7 +29,7 @@ from bayes_scaling.inference.optimum import (
 )
 from bayes_scaling.inference.proposal import Mixture, about, spread_over
 from bayes_scaling.inference.ridges import along_ridges
-from bayes_scaling.inference.rows import Blocks, for_each, is_large, placed, sketch
+from bayes_scaling.inference.rows import Blocks, at_once, for_each, is_large, placed, sketch
 from bayes_scaling.inference.target import Target, starts_for
 
 GOOD_K = 0.7  # above it, importance weights are not to be trusted (Vehtari et al. 2024)
@@ -41,8 +41,6 @@ ROUNDS = 10
 LEARN = 400  # effective draws that a refit should rest on; weights are tempered until it does
 COMPONENTS = 8
 MINOR_MODE = 0.01  # of the best mode's mass: a mode with less is noted, not proposed from
-AT_ONCE = 2000  # points evaluated in one call; fewer where a table has many rows
-CELLS = 2**20  # points times rows held at once
 
 
 T = TypeVar("T")
@@ -250,9 +248,9 @@ def drive(steps: Generator[Look | Climb, Any, T], answer: Callable[[Look | Climb
 def look(target: Target, z: np.ndarray, data: Any) -> tuple[np.ndarray, Any]:
     """Return the log density at points, (point, d), and the `values` and `log_prior` there."""
     rows = max((np.shape(v)[-1] for v in jax.tree.leaves(data) if np.ndim(v)), default=1)
-    at_once = max(16, min(AT_ONCE, CELLS // rows))
-    filled = np.concatenate([z, np.repeat(z[-1:], -len(z) % at_once, axis=0)])
-    blocks = [filled[at : at + at_once] for at in range(0, len(filled), at_once)]
+    size = at_once(rows)
+    filled = np.concatenate([z, np.repeat(z[-1:], -len(z) % size, axis=0)])
+    blocks = [filled[at : at + size] for at in range(0, len(filled), size)]
     parts = jax.device_get([_look(target, block, data) for block in blocks])
     return jax.tree.map(lambda *v: np.concatenate(v)[: len(z)], *parts)
 

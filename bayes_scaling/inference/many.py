@@ -22,7 +22,7 @@ from bayes_scaling.program import Prepared, prepare
 from bayes_scaling.results import dataset, tree, with_derived
 from bayes_scaling.trust import diagnose
 
-CHUNK = 64  # tables of one task: its memory, and how often progress moves
+CHUNK = 256  # tables of one task: its memory, and how often progress moves
 
 Tables = Mapping[Any, pd.DataFrame] | Sequence[pd.DataFrame]
 
@@ -78,7 +78,7 @@ def fit_many(
     seed : int
         Fit i of seed s is the same whatever stands beside it.
     executor : concurrent.futures.Executor, optional
-        Where chunks of 64 tables run; here, one after the other, if none is given.
+        Where chunks of 256 tables run; here, one after the other, if none is given.
     progress : bool, optional
         Show a progress bar; by default only at a terminal.
 

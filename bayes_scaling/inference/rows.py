@@ -10,7 +10,10 @@ import numpy as np
 from bayes_scaling.program import WEIGHTLESS
 
 BLOCK = 2048  # rows held at once per point: what one core's cache takes
+WIDE = 2**17  # the same on an accelerator
 LARGE = 2 * BLOCK  # rows beyond which a table is cut into blocks
+POINTS = 2000  # evaluated in one call, unless the rows are many
+CELLS = 2**20  # points times rows held at once, on a CPU
 SKETCH = 2048  # rows on which the search for the modes of a large table starts
 
 
@@ -36,6 +39,12 @@ class Blocks:
         first = jax.tree.map(lambda v: v[0, :1], self.rows)
         nothing = jnp.full_like(first["weight"], WEIGHTLESS)
         return joined({**first, "weight": nothing}, self.rest)
+
+
+def at_once(rows: int) -> int:
+    """Return how many points to evaluate in one call over so many rows held at once."""
+    cells = CELLS if jax.default_backend() == "cpu" else 2**6 * CELLS
+    return max(1, min(POINTS, cells // max(rows, 1)))
 
 
 def for_each(function: Any, *args: Any) -> Any:
@@ -77,8 +86,11 @@ def placed(data: Any) -> Any:
     if not is_large(data):
         return jax.device_put(data)
     devices = jax.devices()
-    block = BLOCK * len(devices)
     per_row, rest = parted(data)
+    block = BLOCK
+    if jax.default_backend() != "cpu":  # few launches of much work each, and no more than there is
+        block = min(WIDE, -(-len(per_row["y"]) // (BLOCK * len(devices))) * BLOCK)
+    block *= len(devices)
     cut = Blocks(jax.tree.map(lambda v: _cut(v, block), _filled(per_row, block)), rest)
     if len(devices) == 1:
         return jax.device_put(cut)

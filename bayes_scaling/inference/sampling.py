@@ -12,8 +12,6 @@ from bayes_scaling.errors import SpecError
 from bayes_scaling.inference._cache import keep_compiled
 from bayes_scaling.inference._x64 import in_float64
 from bayes_scaling.inference.laplace import (
-    AT_ONCE,
-    CELLS,
     GOOD_K,
     MINOR_MODE,
     importance,
@@ -22,7 +20,7 @@ from bayes_scaling.inference.laplace import (
     optimise,
 )
 from bayes_scaling.inference.optimum import Optimum
-from bayes_scaling.inference.rows import placed
+from bayes_scaling.inference.rows import at_once, placed
 from bayes_scaling.inference.target import Target, target_of
 
 Method = Literal["auto", "laplace", "nuts"]
@@ -85,11 +83,11 @@ class Likelihood:
     def __call__(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Return the log densities under draws `start` to `stop`, (draw, ...) each."""
         rows = max((np.size(v) for v in jax.tree.leaves(self.data)), default=1)
-        at_once = max(1, min(AT_ONCE, CELLS // rows))
+        size = at_once(rows)
         parts = []
-        for first in range(start, stop, at_once):
-            some = self.z[first : min(first + at_once, stop)]
-            filled = np.concatenate([some, np.repeat(some[-1:], at_once - len(some), axis=0)])
+        for first in range(start, stop, size):
+            some = self.z[first : min(first + size, stop)]
+            filled = np.concatenate([some, np.repeat(some[-1:], size - len(some), axis=0)])
             found = log_likelihood(self.target, filled, self.data)
             parts.append({k: v[: len(some)] for k, v in found.items()})
         return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}

@@ -1,0 +1,172 @@
+"""Leave-future-out: fitted below a compute, judged above it."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_scaling.criticism._held_out import (
+    Method,
+    certificates,
+    log_densities,
+    log_mean,
+    refit_parts,
+    verdict,
+    whole,
+)
+from bayes_scaling.data.accounting import flops_6nd
+from bayes_scaling.data.coverage import TOLERANCE
+from bayes_scaling.data.numbers import values_of
+from bayes_scaling.errors import SpecError
+from bayes_scaling.inference.many import Refit
+from bayes_scaling.inference.rows import parted
+from bayes_scaling.model import ScalingModel
+from bayes_scaling.program import Prepared
+
+STEPS = (10.0, 10**0.5)  # default cuts: a decade and half a decade below the largest run
+PROBS = (0.5, 0.9, 0.95)
+
+
+def leave_future_out(
+    model: ScalingModel,
+    runs: pd.DataFrame,
+    cuts: float | Sequence[float] | None = None,
+    *,
+    method: Method = "laplace",
+    draws: int = 1000,
+    seed: int = 0,
+    executor: Executor | None = None,
+    progress: bool | None = None,
+) -> xr.Dataset:
+    """Fit the runs up to a compute, and score the prediction of those above it.
+
+    Parameters
+    ----------
+    model : ScalingModel
+        Without pooling.
+    runs : DataFrame
+        A run table; one that was not read yet goes through `read_runs`.
+    cuts : float or (cut,) sequence, FLOP, optional
+        Runs of at most that much compute (column `flops`, else 6 N D) are fitted; all runs above
+        are scored. By default a tenth of the largest run's and the root of a tenth, and 2 % more,
+        so that no budget is torn apart.
+    method : {"laplace", "auto"}
+        As in `fit_many`.
+    draws, executor, progress
+        As in `fit_many`.
+    seed : int
+        Of the fits, and of the scatter of new runs.
+
+    Returns
+    -------
+    xarray.Dataset over (cut, run, prob)
+        Per cut: `elpd`, the sum of `elpd_i`; `rmse` of the predicted median, nat/token (or the
+        outcome's own unit); `coverage`, the share of runs inside the central `prob` interval (50,
+        90, 95 %); `fitted` and `scored` runs; `k_hat`, `trust`. Per cut and run, NaN for runs that
+        were fitted: `elpd_i`, the log density of the run; `predicted`, the median of a new run;
+        `pit`, the share of predictive draws below what was measured. Coordinate `flops` over run.
+
+    Raises
+    ------
+    SpecError
+        A cut with no run on one side of it or that is no compute, a table without compute, or a
+        model that pools.
+    FitError
+        No part of the table can be fitted.
+
+    Notes
+    -----
+    ``elpd_i = ln mean_s p(y_i | theta_s)``; a run is inside the central interval of probability P
+    where ``|pit - 1/2| <= P/2``. Nothing about a run above the cut is known to the fit but that its
+    sizes count in the law's reference sizes. Coverage falls short of P where the law bends beyond
+    the cut: what the intervals of a fit of all runs cannot know either. Runs above one cut share
+    one fit, so that their misses are not independent.
+
+    References
+    ----------
+    Buerkner, Gabry and Vehtari 2020, doi:10.1080/00949655.2020.1783262; here every cut is refitted.
+
+    Examples
+    --------
+    >>> import bayes_scaling as bs
+    >>> runs = bs.load_dataset("simulated-chinchilla")
+    >>> ahead = bs.leave_future_out(bs.ScalingModel(), runs, cuts=[2e20, 2e21])
+    >>> ahead.fitted.values.tolist(), ahead.scored.values.tolist()
+    ([159, 259], [128, 28])
+    >>> bool(ahead.rmse.max() < 0.03)
+    True
+    """
+    full = whole(model, runs, "leave_future_out")
+    flops = _compute(full)
+    edges = _edges(flops, cuts)
+    below = [np.flatnonzero(flops <= edge) for edge in edges]
+    refits = refit_parts(full, below, method, draws, seed, executor, progress)
+    shape = (len(edges), len(flops))
+    out = {name: np.full(shape, np.nan) for name in ("elpd_i", "predicted", "pit")}
+    measured = full.data["y"]
+    for at, (edge, one) in enumerate(zip(edges, refits, strict=True)):
+        rows = np.flatnonzero(flops > edge)
+        out["elpd_i"][at, rows] = log_mean(log_densities(full, one, rows))
+        if one.ready is None:
+            continue
+        new = _new_runs(full, one, rows, np.random.default_rng([seed, at, 4]))
+        out["predicted"][at, rows] = np.median(new, axis=0)
+        out["pit"][at, rows] = np.mean(new < measured[rows], axis=0)
+    ahead = flops > edges[:, None]
+    held = np.ma.array(out["predicted"] - measured[: len(flops)], mask=~ahead)
+    central = np.abs(out["pit"] - 0.5)[..., None] <= np.array(PROBS) / 2
+    inside = np.where(np.isnan(out["pit"])[..., None], np.nan, central)
+    each: dict[str, Any] = {
+        "elpd": np.sum(np.where(ahead, out["elpd_i"], 0.0), axis=1),
+        "rmse": np.sqrt(np.asarray(np.mean(held**2, axis=1))),
+        "fitted": [len(rows) for rows in below],
+        "scored": ahead.sum(axis=1),
+        **certificates(refits),
+    }
+    share = np.sum(np.where(ahead[..., None], inside, 0.0), axis=1) / ahead.sum(axis=1)[:, None]
+    return xr.Dataset(
+        {
+            **{k: ("cut", v) for k, v in each.items()},
+            "coverage": (("cut", "prob"), share),
+            **{k: (("cut", "run"), v) for k, v in out.items()},
+        },
+        {"cut": edges, "prob": list(PROBS), "run": full.runs.index, "flops": ("run", flops)},
+        {"draws": draws, "seed": seed, "trust": verdict(each["trust"], "cuts")},
+    )
+
+
+def _new_runs(full: Prepared, one: Refit, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw what new runs of the sizes of these rows would measure, (draw, row)."""
+    assert one.ready is not None, "a refused table predicts nothing"
+    model, shared = one.ready.model, parted(one.ready.data)[1]
+    theta = {p.name: one.values[p.name].reshape(-1, 1) for p in model.params}
+    x = {**{k: v[rows] for k, v in parted(full.data)[0]["x"].items()}, **shared["x"]}
+    return model.observation.draw(rng, np.asarray(model.law(theta, x)), theta, x)
+
+
+def _compute(full: Prepared) -> np.ndarray:
+    if "flops" in full.runs:
+        return values_of(full.runs, "flops")
+    if {"params", "tokens"} <= set(full.runs.columns):
+        return flops_6nd(values_of(full.runs, "params"), values_of(full.runs, "tokens"))
+    msg = "cuts are in compute, and the table has neither `flops` nor `params` and `tokens`"
+    raise SpecError(msg)
+
+
+def _edges(flops: np.ndarray, cuts: float | Sequence[float] | None) -> np.ndarray:
+    # A default cut falls on the budgets of a ladder in decades: none of them is to be cut in two.
+    usual = np.max(flops) / np.array(STEPS) * (1 + TOLERANCE)
+    edges = usual if cuts is None else np.atleast_1d(np.asarray(cuts, float))
+    if edges.ndim != 1 or not len(edges) or not np.all(np.isfinite(edges) & (edges > 0)):
+        msg = f"cuts must be positive numbers of FLOP; found {cuts!r}"
+        raise SpecError(msg)
+    span = f"the runs span {flops.min():.3g} to {flops.max():.3g} FLOP"
+    for edge in edges:
+        if edge < flops.min() or edge >= flops.max():
+            side = "at or below" if edge < flops.min() else "above"
+            msg = f"cut {edge:.3g} FLOP leaves no run {side} it: {span}"
+            raise SpecError(msg)
+    return edges
