@@ -35,6 +35,9 @@ def diagnose(posterior: xr.Dataset, stats: xr.Dataset, attrs: dict) -> list[Verd
         return [Verdict("method", "PASS", "draws from the prior: nothing was fitted", "")]
     if attrs["method"] == "laplace":
         out = [_k_hat(float(attrs["k_hat"])), _effective(float(attrs["effective"]))]
+        if attrs.get("few_runs"):
+            found = "fewer than two runs per parameter: k-hat sees only what was proposed"
+            out.append(Verdict("few runs", "REVIEW", found, "fit with method='auto' or 'nuts'"))
     else:
         out = [_convergence(posterior)]
     if "diverging" in stats:

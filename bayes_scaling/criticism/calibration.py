@@ -10,6 +10,7 @@ import scipy.stats as st
 import xarray as xr
 
 from bayes_scaling.criticism._held_out import verdict, whole
+from bayes_scaling.data.coverage import TOLERANCE
 from bayes_scaling.errors import SpecError
 from bayes_scaling.inference._batch import Batch, fit_batch
 from bayes_scaling.inference.fit import at_terminal
@@ -23,7 +24,7 @@ from bayes_scaling.program import WEIGHTLESS, Prepared
 
 LEVELS = 100  # ranks 0 to 99, of 99 draws: as fine as a hundred to a thousand tables can tell
 NULL = 20_000  # sets of uniform ranks that p values are read off
-AHEAD = 10.0  # times the largest compute: where the loss is predicted
+AHEAD = 10.0  # times the compute of the largest runs: where the loss is predicted
 
 
 def calibrate(
@@ -66,8 +67,8 @@ def calibrate(
         `mean` and `sd`. Per quantity: `p_value` and `passed`. To plot: `ecdf` of the ranks over
         (quantity, level), which stays between `lower` and `upper` as a whole. Per fit `k_hat` and
         `trust`. Quantities are the parameters, `a` (the exponent of the optimum), `loss_ahead` (of
-        the law, at ten times the largest compute) and `log_likelihood`. Attribute `trust` counts
-        the fits that were flagged.
+        the law, at ten times the compute of the best of the largest runs) and `log_likelihood`.
+        Attribute `trust` counts the fits that were flagged.
 
     Raises
     ------
@@ -200,13 +201,15 @@ def _quantities(
 
 
 def _ahead(full: Prepared) -> dict[str, float]:
-    """Return the inputs of the largest run, grown to ten times its compute."""
+    """Return the inputs of the best of the largest runs, grown to ten times its compute."""
     rows = len(full.runs)
     x = {k: v[:rows] for k, v in full.data["x"].items() if k in full.model.law.inputs}
     sizes = [k for k in ("params", "tokens") if k in x]
     work = x["flops"] if "flops" in x else np.prod([x[k] for k in sizes or x], axis=0)
+    largest = np.flatnonzero(work >= work.max() * (1 - TOLERANCE))
+    best = largest[np.argmin(full.data["y"][largest])]
     grow = {k: AHEAD ** (1 / len(sizes)) for k in sizes} | {"flops": AHEAD}
-    return {k: float(v[np.argmax(work)]) * grow.get(k, 1.0) for k, v in x.items()}
+    return {k: float(v[best]) * grow.get(k, 1.0) for k, v in x.items()}
 
 
 def _fit_to(target: Target, data: dict[str, Any], z: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from bayes_scaling.errors import BayesScalingError, SpecError
 from bayes_scaling.inference._batch import Batch, Posterior, fit_batch
 from bayes_scaling.inference.fit import at_terminal, scale_of
 from bayes_scaling.inference.rows import is_large
-from bayes_scaling.inference.sampling import BLOCKS, doubts, minor_modes, sample
+from bayes_scaling.inference.sampling import BLOCKS, doubts, few_runs, minor_modes, sample
 from bayes_scaling.model import ScalingModel, model_from_dict, model_to_json
 from bayes_scaling.program import Prepared, prepare
 from bayes_scaling.results import dataset, tree, with_derived
@@ -185,13 +185,15 @@ def _batch(bound: list[Any], part: list[int], draws: int, seed: int) -> Batch:
 
 
 def _judged(ready: Prepared | None, p: Posterior) -> Refit:
+    assert ready is not None, "only fitted tables are here"
     attrs = {
         "method": "laplace",
-        "method_reason": doubts(p.optimum, p.k_hat, p.effective, len(p.z)),
+        "method_reason": doubts(p.optimum, p.k_hat, p.effective, len(p.z), ready.data),
         "k_hat": p.k_hat,
         "effective": p.effective,
         "rounds": p.rounds,
         "modes": 1 + minor_modes(p.optimum),
+        "few_runs": few_runs(ready.data, len(p.optimum.z)),
         "optimum_converged": int(p.optimum.converged),
     }
     blocks = BLOCKS if len(p.z) % BLOCKS == 0 else 1

@@ -72,10 +72,14 @@ def joined(per_row: dict[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
     return {**rest, **per_row, "x": {**rest["x"], **per_row["x"]}}
 
 
+def is_table(data: Any) -> bool:
+    """Return whether a program's data are those of a scaling model."""
+    return isinstance(data, dict) and {"x", "y", "weight"} <= set(data)
+
+
 def is_large(data: Any) -> bool:
     """Return whether a program's data are a table, and one to cut into blocks."""
-    table = isinstance(data, dict) and {"x", "y", "weight"} <= set(data)
-    return bool(table and len(data["y"]) > LARGE)
+    return is_table(data) and len(data["y"]) > LARGE
 
 
 def placed(data: Any) -> Any:

@@ -20,12 +20,14 @@ from bayes_scaling.inference.laplace import (
     optimise,
 )
 from bayes_scaling.inference.optimum import Optimum
-from bayes_scaling.inference.rows import at_once, placed
+from bayes_scaling.inference.rows import at_once, is_table, placed
 from bayes_scaling.inference.target import Target, target_of
+from bayes_scaling.program import WEIGHTLESS
 
 Method = Literal["auto", "laplace", "nuts"]
 METHODS = ("auto", "laplace", "nuts")
 BLOCKS = 4
+FEW = 2  # runs per parameter below which k-hat is not enough of a certificate
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def sample(
         Its argument.
     method : {"auto", "laplace", "nuts"}
         "laplace" is importance sampling about the optimum; "nuts" NUTS started there; "auto" the
-        first, unless its k-hat, its effective draws or a second mode say no, then the second.
+        first, unless its k-hat, its effective draws or very few runs say no, then the second.
     draws : int, optional
         In all for "laplace" (4,000), per chain for "nuts" (1,000).
     chains, warmup : int
@@ -157,13 +159,14 @@ def sample(
     attrs: dict[str, Any] = {
         "optimum_converged": int(optimum.converged),
         "modes": 1 + minor_modes(optimum),
+        "few_runs": few_runs(data, target.size),
     }
     reason = "asked for"
     if method != "nuts":
         sampled = importance(target, everywhere, optimum, draws or 4000, seed)
         got = sampled.weighted
         attrs |= {"k_hat": got.k_hat, "effective": got.effective, "rounds": got.rounds}
-        doubt = doubts(optimum, got.k_hat, got.effective, max(draws or 0, 4000))
+        doubt = doubts(optimum, got.k_hat, got.effective, max(draws or 0, 4000), data)
         if method == "laplace" or not doubt:
             good = "k-hat is good" + (", one mode" if attrs["modes"] == 1 else "")
             attrs |= {"method": "laplace", "method_reason": doubt or good}
@@ -191,7 +194,7 @@ def sample(
     return Draws(target, data, run.z, **_by_chain(found, run.z), stats=run.stats, attrs=attrs)
 
 
-def doubts(optimum: Optimum, k_hat: float, effective: float, draws: int) -> str:
+def doubts(optimum: Optimum, k_hat: float, effective: float, draws: int, data: Any) -> str:
     """Return why an importance sample is not enough, or nothing."""
     if not k_hat < GOOD_K:
         return f"k-hat {k_hat:.2f} is not below {GOOD_K}"
@@ -199,7 +202,18 @@ def doubts(optimum: Optimum, k_hat: float, effective: float, draws: int) -> str:
         return f"{effective:.0f} effective of {draws} draws"
     if not optimum.converged and k_hat > GOOD_K / 2:
         return "the optimum was not found"
+    if few_runs(data, len(optimum.z)):
+        return f"fewer than {FEW} runs per parameter: k-hat sees only what was proposed"
     return ""
+
+
+def few_runs(data: Any, size: int) -> int:
+    """Return 1 for a table so short that its posterior is mostly prior, else 0.
+
+    Such posteriors have corners that no proposal comes upon, and the weights of importance
+    sampling cannot tell of what was never drawn.
+    """
+    return int(is_table(data) and np.sum(data["weight"] > WEIGHTLESS) < FEW * size)
 
 
 def minor_modes(optimum: Optimum) -> int:

@@ -3,12 +3,15 @@
 import json
 from dataclasses import FrozenInstanceError
 
+import jax
 import numpy as np
+import numpyro
 import pandas as pd
 import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.errors import FitError, SpecError, TableError, UnknownNameError
+from bayes_scaling.inference.target import _unconstrained
 from bayes_scaling.laws import LAWS, Chinchilla, KaplanND
 from bayes_scaling.model import Pooling, ScalingModel, model_from_dict, model_to_dict, model_to_json
 from bayes_scaling.observations import OBSERVATIONS, Normal, StudentT, UnderTuned
@@ -134,6 +137,29 @@ def test_rows_are_padded_and_weigh_nothing_there(ladder):
     assert ready.data["weight"].tolist() == [1.0] * 90 + [1e-30] * 6
     assert np.all(np.isfinite(ready.data["y"]))
     assert ready.data["prior"]["E"]["scale_by"] == runs["loss"].min()
+
+
+@pytest.mark.parametrize("mode", ["shared", "partial", "free"])
+def test_sites_are_those_that_numpyro_finds(mode, ladder):
+    runs = ladder(0).assign(arch=np.repeat(["one", "two", "three"], 32))
+    pooling = None if mode == "shared" else Pooling("arch", (("alpha", mode),))
+    fixed = {"beta": Prior.of("Fixed", value=0.3)}
+    ready = prepare(ScalingModel(pooling=pooling, priors=fixed), bs.read_runs(runs))
+    names, loose = _unconstrained(ready.program, jax.random.key(0), ready.data)
+    found = {name: np.shape(value) for name, value in zip(names, loose, strict=True)}
+    assert dict(ready.program.sites(ready.data)) == found
+    _, drawn = ready.program.prior_draws(ready.data, np.random.default_rng(0), 5)
+    assert {k: v.shape[1:] for k, v in drawn.items() if k != "beta"} == found
+
+
+def test_a_program_is_an_ordinary_numpyro_model(ladder):
+    """NumPyro's own sampler takes it as it is, padding and all."""
+    ready = prepare(ScalingModel(), bs.read_runs(ladder(0).head(90)))
+    with jax.enable_x64(True):
+        kernel = numpyro.infer.NUTS(ready.program, max_tree_depth=2)
+        mcmc = numpyro.infer.MCMC(kernel, num_warmup=2, num_samples=2, progress_bar=False)
+        mcmc.run(jax.random.key(0), ready.data)
+    assert set(mcmc.get_samples()) == {p.name for p in ready.model.params}
 
 
 def test_equal_structures_and_sizes_are_one_program(ladder):

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats as st
+from scipy.special import digamma, gammaln, polygamma
 
 from bayes_scaling import priors
-from bayes_scaling._distributions import ExGaussian
+from bayes_scaling._distributions import ExGaussian, log_gamma_step
 from bayes_scaling.errors import SpecError, UnknownNameError
 from bayes_scaling.laws import to_dict
 from bayes_scaling.observations import (
@@ -215,3 +216,16 @@ def test_every_default_prior_is_proper(model):
         value, _ = priors.draw(p.prior, numbers, rng, 100)
         assert np.all(np.isfinite(value))
         assert p.role == "noise"
+
+
+@pytest.mark.parametrize("x", [1e-3, 0.5, 0.75, 1.0, 2.0, 3.5, 10.0, 100.0, 1e4])
+def test_the_step_of_log_gamma_and_its_derivatives(x):
+    with jax.enable_x64(True):
+        value = log_gamma_step(x)
+        slope = jax.grad(log_gamma_step)(x)
+        bend = jax.grad(jax.grad(log_gamma_step))(x)
+    # The differences lose digits where both are large; ours does not.
+    size = max(abs(float(gammaln(x))), 1.0)
+    assert float(value) == pytest.approx(gammaln(x + 0.5) - gammaln(x), abs=1e-13 * size)
+    assert float(slope) == pytest.approx(digamma(x + 0.5) - digamma(x), rel=1e-9)
+    assert float(bend) == pytest.approx(polygamma(1, x + 0.5) - polygamma(1, x), rel=1e-8)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from bayes_scaling.data.columns import COLUMNS, normalise
+from bayes_scaling.data.numbers import row_labels, to_flags, to_numbers
 from bayes_scaling.data.read import read_runs
 from bayes_scaling.data.summary import summary
 from bayes_scaling.errors import TableError, UnknownNameError
@@ -370,6 +371,7 @@ def test_constants():
         ({"lr": [1e-3, -1e-3, 0.0]}, "column 'lr': 2 values <= 0 (rows r2, r3); lr must be"),
         ({"score": [1.0, np.inf, -2.0]}, "column 'score': 1 value is infinite"),
         ({"diverged": ["maybe", "no", "no"]}, "1 value is neither true nor false: 'maybe'"),
+        ({"diverged": [[1], {}, "no"]}, "2 values are neither true nor false: [1], {} (rows r1,"),
         ({"use": [1, 1, 0]}, "column 'use': this name is taken; rename it"),
         ({"use": [1, 2, 0], "flag": ["", "", ""]}, "column 'use': neither true nor false; rename"),
     ],
@@ -413,6 +415,31 @@ def test_numbers_written_as_text_are_read_and_noted():
 def test_kinds_of_numbers(dtype):
     source = plain(params=pd.Series([2**20, 2**27, 2**30]).astype(dtype))
     assert read_runs(source)["params"].tolist() == [2**20, 2**27, 2**30]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        (" 2e9 ", 2e9), ("+7", 7.0), ("NaN", np.nan), ("None", np.nan), ("n/a", np.nan),
+        ("", np.nan), ("inf", np.inf), ("1_0", None), ("0x10", None), ("1,5", None),
+        (3, 3.0), (None, np.nan), (pd.NA, np.nan), (True, None), (10**400, None), ("\u0663", 3.0),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("beside", [[], ["1e9", "5"], [2.5, 4]])
+def test_a_value_reads_the_same_whatever_stands_beside_it(text, number, beside):
+    values = pd.Series([text, *beside], dtype=object)
+    numbers, found = to_numbers(values, COLUMNS["score"], "score", row_labels(pd.DataFrame()))
+    np.testing.assert_equal(numbers[0], np.nan if number is None else number)
+    assert numbers[1:].tolist() == [float(v) for v in beside]
+    assert [p.rows for p in found] == ([("row 0",)] if number is None else [])
+
+
+@pytest.mark.parametrize("words", [["yes", None, "No"], [1, 0, np.nan], [True, 0.0, pd.NA]])
+def test_yes_and_no_read_the_same_in_any_column(words):
+    labels = row_labels(pd.DataFrame())
+    for dtype in (object, "category"):
+        flags, found = to_flags(pd.Series(words, dtype=object).astype(dtype), "diverged", labels)
+        assert (flags.tolist(), found) == ([True, False, False], [])
 
 
 def test_nullable_gaps_are_missing():

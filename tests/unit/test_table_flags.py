@@ -1,10 +1,15 @@
 """Odd runs are flagged with a reason and stay in the table."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from bayes_scaling.data.dominance import lowest_before
 from bayes_scaling.data.read import read_runs
+
+SIZES = ("params", "tokens", "unique_tokens", "experts")
 
 
 def grid(noise: float = 0.0, seed: int = 0) -> pd.DataFrame:
@@ -162,3 +167,115 @@ def test_flags_follow_the_numbers():
     again = read_runs(runs)
     assert (again["use"][1], again["flag"][1]) == (True, "")
     assert (again["use"][2], again["flag"][2]) == (False, "loss is NaN")
+
+
+# The rules again, pair by pair
+
+
+def odd(seed: int) -> pd.DataFrame:
+    """Simulate a table with ties, outliers, gaps, repeated runs and groups."""
+    rng = np.random.default_rng(seed)
+    n, few = int(rng.integers(2, 60)), int(rng.choice([2, 5, 60]))
+    grids = {c: np.geomspace(1e8, 1e12, few) for c in SIZES[:3]} | {"experts": np.array([1, 8, 64])}
+    table = pd.DataFrame({c: rng.choice(grid, n) for c, grid in grids.items()})
+    if seed % 3 == 0:
+        table["unique_tokens"] = np.minimum(table["tokens"], 1e10)  # follows from the tokens
+    loss = 1.8 + 480 * table["params"] ** -0.35 + 2100 * table["tokens"] ** -0.37
+    loss *= np.exp(0.02 * rng.standard_normal(n)) * np.where(rng.random(n) < 0.1, 1.5, 1.0)
+    table["loss"] = np.round(loss, int(rng.choice([1, 12])))
+    table.loc[rng.random(n) < 0.05, rng.choice(["params", "tokens", "loss"])] = np.nan
+    table["arch"] = rng.choice(np.array(["a", "b;c", None], dtype=object), n)
+    table["dataset"] = rng.choice(["x", "y"], n)
+    optional = ["unique_tokens", "experts", "arch", "dataset"]
+    table = table.drop(columns=[c for c in optional if rng.random() < 0.5])
+    return pd.concat([table, table.sample(n // 4, random_state=seed)], ignore_index=True)
+
+
+def same(a, b) -> bool:
+    return a == b or (pd.isna(a) and pd.isna(b))
+
+
+def repeats(table: pd.DataFrame, used: list[int]) -> dict[int, str]:
+    """Name the first equal run before each run."""
+    rows, found = table.to_dict("records"), {}
+    for i in used:
+        equal = [j for j in used if all(same(rows[i][c], rows[j][c]) for c in table)]
+        if equal[0] < i:
+            found[i] = f"duplicate of row {equal[0]}"
+    return found
+
+
+def far(table: pd.DataFrame, used: list[int]) -> dict[int, str]:
+    """Compare every run with every other of its group that is larger in no size."""
+    sizes = [c for c in SIZES if c in table]
+    groups = [c for c in ("arch", "dataset") if c in table]
+    rows, log_loss = table.to_dict("records"), np.log(table["loss"].to_numpy())
+    used = [i for i in used if not any(np.isnan(rows[i][c]) for c in sizes)]
+    below = {
+        i: [
+            j
+            for j in used
+            if all(same(rows[i][c], rows[j][c]) for c in groups)
+            and all(rows[j][c] <= rows[i][c] for c in sizes)
+        ]
+        for i in used
+    }
+    lowest = {
+        i: min(below[i], key=lambda j: (log_loss[j], *(rows[j][c] for c in sizes), j)) for i in used
+    }
+    excess = {i: max(log_loss[i] - log_loss[lowest[i]], 0.0) for i in used}
+    compared = [excess[i] for i in used if len(below[i]) > 1]
+    limit = max(math.log(1.05), 10 * np.median(compared)) if compared else math.inf
+    words = "loss is far above row {}, which is no larger ({:.0%} higher)"
+    return {i: words.format(lowest[i], math.expm1(excess[i])) for i in used if excess[i] > limit}
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_flags_are_those_of_the_rules_pair_by_pair(seed):
+    table = odd(seed)
+    runs = read_runs(table)
+    used = [int(i) for i in np.flatnonzero(runs["use"])]
+    again, above = repeats(table, used), far(table, used)
+    for i in used:
+        assert runs["flag"][i] == "; ".join(r[i] for r in (again, above) if i in r)
+
+
+def test_the_odd_tables_have_every_kind_of_flag():
+    flags = pd.concat([read_runs(odd(seed))["flag"] for seed in range(60)])
+    assert (flags == "").sum() > 500
+    assert flags.str.contains("duplicate of").sum() > 100
+    assert flags.str.contains("far above").sum() > 50
+
+
+@pytest.mark.parametrize("n_sizes", [2, 3, 4])
+@pytest.mark.parametrize("values", [1, 2, 3, 9, 1000])
+@pytest.mark.parametrize("n", [1, 2, 7, 64, 200])
+def test_the_lowest_before_is_that_of_all_pairs(n_sizes, values, n):
+    rng = np.random.default_rng([n_sizes, values, n])
+    groups, many = rng.integers(0, 3, (n, 1)), rng.integers(0, values, (n, n_sizes))
+    items = np.unique(np.hstack([groups, many]), axis=0)
+    rank = rng.permutation(len(items))
+    group, sizes = items[:, 0], items[:, 1:]
+    for i, found in enumerate(lowest_before(group, list(sizes.T), rank)):
+        no_larger = (group == group[i]) & (sizes <= sizes[i]).all(axis=1)
+        no_larger[i] = False
+        assert found == rank[no_larger].min(initial=len(items))
+
+
+def test_sizes_that_follow_from_others_do_not_change_the_lowest():
+    rng = np.random.default_rng(0)
+    sizes = np.unique(rng.integers(0, 30, (300, 2)), axis=0)
+    rank, group = rng.permutation(len(sizes)), np.zeros(len(sizes), dtype=int)
+    params, tokens = sizes.T
+    two = lowest_before(group, [params, tokens], rank)
+    for more in ([tokens], [np.minimum(tokens, 9)], [0 * tokens, tokens], [params // 2, tokens]):
+        np.testing.assert_array_equal(lowest_before(group, [params, tokens, *more], rank), two)
+    three = lowest_before(group, [params, tokens, -tokens], rank)
+    assert (three != two).any()
+
+
+@pytest.mark.parametrize("name", ["a;b", 7, 1.5])
+def test_flags_name_runs_as_the_table_does(name):
+    table = grid().head(2).assign(run=[name, "other" if isinstance(name, str) else name + 1])
+    table.loc[1, ["params", "tokens", "loss"]] = table.loc[0, ["params", "tokens", "loss"]]
+    assert flag_of(table, 1) == (True, f"duplicate of {str(name).replace(';', ',')}")

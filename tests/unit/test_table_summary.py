@@ -1,11 +1,14 @@
 """Whether a table can identify a law, said before a fit."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from bayes_scaling.data.coverage import IsoFlop, distinct, groups, isoflops, varies
 from bayes_scaling.data.read import read_runs
-from bayes_scaling.data.summary import summary
+from bayes_scaling.data.summary import refusals, summary
 
 
 def law(n, d):
@@ -191,3 +194,90 @@ def test_the_report_shows_every_verdict_and_what_to_do():
     assert verdict(result, "plane").do in text
     assert "note: ln params and ln tokens are nearly collinear" in text
     assert max(map(len, text.splitlines())) < 200
+
+
+# The rules again, value by value
+
+
+def group_by_group(values: np.ndarray) -> list[int]:
+    """Walk through the values by size and open a group 2 % above the last one's first."""
+    labels, label, start = [0] * len(values), -1, -math.inf
+    for i in np.argsort(values, kind="stable"):
+        if math.log(values[i]) - start > math.log1p(0.02):
+            label, start = label + 1, math.log(values[i])
+        labels[i] = label
+    return labels
+
+
+def sizes(seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 200))
+    kinds = [
+        np.exp(rng.uniform(0, rng.choice([0.01, 1, 20]), n)),
+        1e9 * 1.02 ** rng.integers(0, 6, n),  # exactly on the border, up to rounding
+        rng.integers(1, 300, n) * 1.0,
+        1e9 * (1 + 2e-16 * rng.integers(0, 50, n)) * rng.choice([1, 1.02], n),
+    ]
+    return kinds[seed % len(kinds)]
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_groups_are_those_of_a_walk_through_the_values(seed):
+    values = sizes(seed)
+    expected = group_by_group(values)
+    assert groups(values).tolist() == expected
+    assert distinct(values) == max(expected) + 1
+    assert varies(values) == (max(expected) > 0)
+
+
+def test_groups_on_the_border_are_decided_by_the_difference_of_the_logarithms():
+    rng = np.random.default_rng(0)
+    for first in rng.uniform(0.98, 1.0, 2000):  # sum and difference round differently here
+        values = np.array([first, np.nextafter(1.02 * first, 0), 1.02 * first])
+        assert groups(values).tolist() == group_by_group(values)
+
+
+def test_no_value_is_no_group():
+    assert (distinct(np.empty(0)), varies(np.empty(0)), len(groups(np.empty(0)))) == (0, False, 0)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_budgets_are_those_of_a_walk_through_the_groups(seed):
+    rng = np.random.default_rng(seed)
+    n = 60
+    budget, params = rng.choice(np.geomspace(1e19, 1e22, 12), n), rng.choice(sizes(2), n)
+    runs = {"flops": budget, "params": params, "loss": np.round(rng.uniform(2, 4, n), 1)}
+    runs["flops"][:3], runs["loss"][3:5] = np.nan, np.nan
+    known = np.isfinite(runs["flops"]) & np.isfinite(runs["loss"])
+    expected = []
+    for flops in np.unique(budget[known]):
+        inside = known & (budget == flops)
+        size = group_by_group(params[inside])
+        best = size[int(np.argmin(runs["loss"][inside]))]
+        if max(size) >= 2:
+            middle = pytest.approx(flops)
+            expected.append(IsoFlop(middle, max(size) + 1, 0 < best < max(size)))
+    assert isoflops(runs) == expected
+    assert len(expected) > 3
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_refusals_are_the_failures_of_the_summary(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.choice([2, 8, 30]))
+    params = rng.choice(np.geomspace(1e8, 1e10, int(rng.choice([1, 3, 20]))), n)
+    free = rng.choice(np.geomspace(1e9, 1e12, int(rng.choice([1, 4, 30]))), n)
+    tokens = [free, 20 * params, 1e21 / params][seed % 3]
+    runs = table(params, tokens, lr=1e-3)
+    runs.loc[rng.random(n) < 0.1, "tokens"] = np.nan
+    for coordinates in (("params", "tokens"), ("tokens", "lr"), ("params", "depth")):
+        verdicts = summary(runs, coordinates=coordinates, n_parameters=5)
+        assert refusals(runs, coordinates, 5) == verdicts.failures()
+
+
+def test_one_curve_is_refused():
+    n = np.geomspace(1e8, 1e10, 12)
+    for tokens, words in ((20 * n, "on one line"), (1e21 / n, "on one isoFLOP")):
+        (found,) = refusals(table(n, tokens), ("params", "tokens"), 5)
+        assert words in found.found
+    assert refusals(grid(), ("params", "tokens"), 5) == ()
