@@ -2,6 +2,10 @@
 
 import lazy_loader
 
+from bayes_scaling.criticism.check import Check as Check
+from bayes_scaling.criticism.check import check as check
+from bayes_scaling.criticism.predictive import predictive_p as predictive_p
+
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={

@@ -13,7 +13,8 @@ from bayes_scaling.inference.optimum import SCREEN, Climb, Look, Optimum, climb_
 from bayes_scaling.inference.target import Target, starts_for, target_of
 
 STARTS = 8  # per table: half of what a single fit takes
-LEAST = 2000  # proposals per table: k-hat of fewer is too uncertain to certify anything
+NODES = 16  # along ridges, as many as there: with eight, calibration shows E's far tail cut short
+LEAST = 4000  # proposals per table
 LOT, WIDE_LOT = 16, 256  # tables in one call of a compiled program, on a CPU and elsewhere
 
 
@@ -97,23 +98,25 @@ def _fit(target: Target, data: Any, seed: tuple[int, int], draws: int) -> Any:
     optimum = yield from _densities(search(starts_for(target, data, SCREEN, seed), STARTS), {})
     proposals, last = max(SLACK * draws, LEAST), {}
     rng = np.random.default_rng(seed)
-    got = yield from _densities(rounds(optimum, proposals, draws, STARTS, rng), last)
+    got = yield from _densities(rounds(optimum, proposals, draws, NODES, rng), last)
     values = {k: v[got.pick] for k, v in last["found"]["values"].items()}
     return Posterior(got.z, values, optimum, got.k_hat, got.effective, got.rounds)
 
 
 def _densities(steps: Any, last: dict[str, Any]) -> Any:
-    """Fill requests up to one size, pass on the densities alone, and keep the rest."""
+    """Cut requests into blocks of one size, pass on the densities alone, and keep the rest."""
     try:
         request = next(steps)
         while True:
             if isinstance(request, Climb):
                 request = steps.send((yield request))
                 continue
-            missing = -len(request.z) % LEAST
-            filled = np.concatenate([request.z, np.repeat(request.z[-1:], missing, axis=0)])
-            log_density, last["found"] = yield Look(filled)
-            request = steps.send(log_density[: len(request.z)])
+            z, parts = request.z, []
+            filled = np.concatenate([z, np.repeat(z[-1:], -len(z) % SCREEN, axis=0)])
+            for block in np.split(filled, len(filled) // SCREEN):
+                parts.append((yield Look(block)))
+            log_density, last["found"] = jax.tree.map(lambda *v: np.concatenate(v), *parts)
+            request = steps.send(log_density[: len(z)])
     except StopIteration as end:
         return end.value
 
