@@ -15,6 +15,8 @@ import scipy.stats as st
 import bayes_scaling as bs
 from bayes_scaling.errors import FitError, SpecError
 from bayes_scaling.inference import optimise, sample
+from bayes_scaling.inference.laplace import _look
+from bayes_scaling.inference.optimum import _climb
 from bayes_scaling.inference.target import target_of
 from bayes_scaling.param import Prior
 from bayes_scaling.program import prepare
@@ -265,8 +267,11 @@ def test_a_second_fit_compiles_nothing(method, fitted, ladder, compilations):
     }
     law = bs.Chinchilla(reference=(("params", 2e9), ("tokens", 3e10)))
     model = bs.ScalingModel(law, priors=priors)
+    kept = {program.__name__: set(program.ready) for program in (_look, _climb)}
     bs.fit(model, ladder(5, rows=85), method=method, seed=3, **short)
     assert compilations == []
+    assert kept == {program.__name__: set(program.ready) for program in (_look, _climb)}
+    assert all(kept.values())
     # ... and the counter works: another structure is another program.
     jax.jit(lambda x: x * 3.25 + len(method))(1.0)
     assert compilations
