@@ -10,6 +10,7 @@ import hashlib
 import os
 import pickle
 import platform
+import secrets
 import tempfile
 import threading
 from collections.abc import Callable
@@ -71,6 +72,9 @@ class Kept:
         def flat(*values: Any) -> Any:
             return self.function(target, *jax.tree.unflatten(tree, values))
 
+        # What JAX's own cache hands out cannot be saved a second time, XLA leaves the code out of
+        # it: under a name of its own the program is sure to be compiled here.
+        flat.__name__ = f"{self.function.__name__}_{secrets.token_hex(8)}"
         compiled = jax.jit(flat).lower(*leaves).compile()
         if path:
             _save(path, compiled)
@@ -126,10 +130,11 @@ def _tried(path: Path, leaves: list[Any]) -> Any:
         given = jax.tree.structure(((0,) * len(leaves), {}))
         run = serialize_executable.deserialize_and_load(executable, given, out)
         jax.block_until_ready(run(*leaves))
-        mark.unlink()
         path.touch()  # the oldest are the first to go
     except Exception:  # noqa: BLE001 (whatever is wrong with the file: compile)
         return None
+    finally:  # whatever Python sees, an interrupt too, is no reason to mistrust the file for ever
+        mark.unlink(missing_ok=True)
     return run
 
 
@@ -145,9 +150,10 @@ def _save(path: Path, compiled: Any) -> None:
     try:
         executable, _, out = serialize_executable.serialize(compiled)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(pickle.dumps((executable, out)))
-        Path(file.name).replace(path)  # at once: another process reads all of it or nothing
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            whole = Path(folder, path.name)
+            whole.write_bytes(pickle.dumps((executable, out)))
+            whole.replace(path)  # at once: another process reads all of it or nothing
         _prune(path.parent)
     except Exception:  # noqa: BLE001 (a full disk, a read-only folder: compile again next time)
         return

@@ -91,8 +91,7 @@ def fit(
      'posterior_predictive', 'prior', 'sample_stats']
     """
     start = time.perf_counter()
-    if not {"use", "flag"} <= set(runs.columns):
-        runs = read_runs(runs)
+    runs = as_read(runs)
     refused = refusals(runs, model.law.inputs, len(model.law.params))
     if refused and not force:
         lines = "\n".join(f"  - {v.found}; {v.do}" for v in refused)
@@ -227,6 +226,13 @@ def _inputs(ready: Prepared) -> xr.Dataset:
     values = {c: v.astype(str) if v.dtype == object else v for c, v in values.items()}
     coords = {"run": ready.runs.index.to_numpy()}
     return dataset(values, dict.fromkeys(values, ("run",)), coords, ())
+
+
+def as_read(runs: Any) -> pd.DataFrame:
+    """Return a run table as it is, and anything else through `read_runs`."""
+    if isinstance(runs, pd.DataFrame) and {"use", "flag"} <= set(runs.columns):
+        return runs
+    return read_runs(runs)
 
 
 def at_terminal() -> bool:

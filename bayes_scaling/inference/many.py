@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_scaling.data.read import read_runs
 from bayes_scaling.data.summary import refusals
 from bayes_scaling.errors import BayesScalingError, SpecError
 from bayes_scaling.inference._batch import Batch, Posterior, fit_batch
-from bayes_scaling.inference.fit import at_terminal, scale_of
+from bayes_scaling.inference.fit import as_read, at_terminal, scale_of
 from bayes_scaling.inference.rows import is_large
 from bayes_scaling.inference.sampling import BLOCKS, doubts, few_runs, minor_modes, sample
 from bayes_scaling.model import ScalingModel, model_from_dict, model_to_json
@@ -93,7 +92,7 @@ def fit_many(
     Raises
     ------
     SpecError
-        No table, an unknown method, or a model that pools.
+        No tables or a single one, an unknown method, or a model that pools.
 
     Examples
     --------
@@ -110,6 +109,9 @@ def fit_many(
         raise SpecError(msg)
     if model.pooling:
         msg = "fit_many takes models without pooling: fit a pooled model to one table with `fit`"
+        raise SpecError(msg)
+    if isinstance(tables, pd.DataFrame | str):
+        msg = "fit_many takes a list or a mapping of tables; put a single one into a list"
         raise SpecError(msg)
     labels = list(tables) if isinstance(tables, Mapping) else list(range(len(tables)))
     if not labels:
@@ -159,17 +161,16 @@ def refit(
         if ready is None:
             found[i] = Refit(None, {}, np.empty((0, 0)), {}, reason)
         elif i not in found:
-            found[i] = _alone(ready, "laplace" if method == "laplace" else "auto", draws, seed)
+            found[i] = _alone(ready, method, draws, seed + i)
         elif method == "auto" and found[i].attrs["method_reason"]:
-            found[i] = _alone(ready, "nuts", draws, seed)
+            found[i] = _alone(ready, "nuts", draws, seed + i)
     return [found[i] for i in range(len(bound))]
 
 
 def _bound(model: ScalingModel, runs: pd.DataFrame) -> tuple[Prepared | None, str]:
     """Bind a model to a table, or say why that cannot be done."""
     try:
-        if not {"use", "flag"} <= set(runs.columns):
-            runs = read_runs(runs)
+        runs = as_read(runs)
         refused = refusals(runs, model.law.inputs, len(model.law.params))
         if refused:
             return None, "; ".join(v.found for v in refused)
@@ -198,7 +199,8 @@ def _judged(ready: Prepared | None, p: Posterior) -> Refit:
     }
     blocks = BLOCKS if len(p.z) % BLOCKS == 0 else 1
     values = {k: v.reshape(blocks, -1, *v.shape[1:]) for k, v in p.values.items()}
-    return Refit(ready, values, p.z, attrs, _trust(values, {}, attrs))
+    doubt = attrs["method_reason"]
+    return Refit(ready, values, p.z, attrs, doubt or _trust(values, {}, attrs))
 
 
 def _alone(ready: Prepared, method: Any, draws: int, seed: int) -> Refit:

@@ -117,9 +117,8 @@ def modes_of(z: Any, f: Any, hessian: Any, done: Any) -> Optimum:
             log_mass.append(-f[i] - 0.5 * logdet if sign > 0 else -np.inf)
     mass = np.array(log_mass)
     relative = mass - mass[0] if np.isfinite(mass[0]) else mass
-    return Optimum(
-        z[0], float(f[0]), hessian[0], bool(done[0]), z[keep], hessian[keep], relative
-    )  # fmt: skip
+    best = (z[0], float(f[0]), hessian[0], bool(done[0]))
+    return Optimum(*best, z[keep], hessian[keep], relative)
 
 
 def _distance(step: np.ndarray, hessian: np.ndarray) -> float:

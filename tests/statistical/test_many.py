@@ -9,6 +9,7 @@ import xarray as xr
 
 import bayes_scaling as bs
 from bayes_scaling.errors import SpecError
+from bayes_scaling.trust import UntrustedFitWarning
 
 PARAMS = ("E", "a0", "b0", "alpha", "beta", "sigma", "nu")
 
@@ -92,12 +93,22 @@ def test_doubtful_fits_are_flagged_or_handed_to_nuts(ladder, monkeypatch):
     monkeypatch.setattr("bayes_scaling.inference.sampling.GOOD_K", -9.0)
     flagged = bs.fit_many(bs.ScalingModel(), [ladder(0)], draws=400)
     assert flagged.method.item() == "laplace"
+    assert "is not below -9.0" in flagged.trust.item()
+    with pytest.warns(UntrustedFitWarning, match="is not below"):
+        bs.allocate(bs.one_of(flagged, 0), 1e22)
     handed = bs.fit_many(bs.ScalingModel(), [ladder(0)], draws=400, method="auto")
     assert handed.method.item() == "nuts"
     assert dict(handed.sizes) == {"fit": 1, "chain": 4, "draw": 100}
 
 
+def test_few_runs_are_flagged():
+    fits = bs.fit_many(bs.ScalingModel(), [bs.load_dataset("nine-runs")], draws=400)
+    assert fits.trust.item() != "trusted"
+
+
 def test_what_fit_many_refuses(ladder):
+    with pytest.raises(SpecError, match="put a single one into a list"):
+        bs.fit_many(bs.ScalingModel(), ladder(0))
     with pytest.raises(SpecError, match="no table"):
         bs.fit_many(bs.ScalingModel(), [])
     with pytest.raises(SpecError, match="'nuts' is unknown to fit_many"):

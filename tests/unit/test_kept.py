@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.inference import _kept
-from bayes_scaling.inference._cache import SWITCH, cache_folder
+from bayes_scaling.inference._cache import SWITCH, cache_folder, keep_compiled
 from bayes_scaling.inference._kept import Kept
 from bayes_scaling.inference.target import target_of
 from bayes_scaling.program import prepare
@@ -20,6 +21,20 @@ FIT = """
 import sys, numpy as np, bayes_scaling as bs
 fit = bs.fit(bs.ScalingModel(), bs.load_dataset("simulated-chinchilla"), draws=400)
 print("numpyro" in sys.modules, repr(float(fit.posterior.alpha.sum())))
+"""
+
+
+LOST = """
+import jax
+from test_kept import RUNS, Kept, check, doubled, cache_folder, keep_compiled
+keep_compiled()
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+check(Kept(doubled))
+[path] = (cache_folder() / "programs").glob("*.bin")
+path.unlink()  # pruned, say, while JAX's own cache still holds the program
+check(Kept(doubled))
+check(Kept(doubled))  # from the file: nothing is traced
+print(len(RUNS))
 """
 
 
@@ -88,6 +103,12 @@ def test_kept_in_memory_then_on_disk(folder):
     assert len(list(folder.glob("*.bin"))) == 2
 
 
+def test_a_file_lost_while_jax_kept_the_program_is_written_anew(tmp_path):
+    env = {**os.environ, SWITCH: str(tmp_path), "PYTHONPATH": str(Path(__file__).parent)}
+    out = subprocess.run([sys.executable, "-c", LOST], env=env, capture_output=True, text=True)
+    assert out.stdout == "2\n", out.stderr
+
+
 def test_a_program_that_is_not_ours_is_left_to_jax(folder):
     program = Kept(doubled)
     check(program, target=Plain(Plain(identity="")))
@@ -116,6 +137,21 @@ def test_a_spoilt_file_is_compiled_anew(harm, folder):
         path.with_suffix(".trying").touch()
     check(Kept(doubled))
     assert len(RUNS) == 2
+
+
+def test_an_interrupt_is_no_reason_to_mistrust_a_file(folder, monkeypatch):
+    check(Kept(doubled))
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as during:
+        during.setattr(jax, "block_until_ready", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            check(Kept(doubled))
+    assert [p.suffix for p in folder.iterdir()] == [".bin"]
+    check(Kept(doubled))
+    assert len(RUNS) == 1
 
 
 def test_the_oldest_go_first(folder, monkeypatch):
