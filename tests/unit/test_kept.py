@@ -12,7 +12,7 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.inference import _kept
-from bayes_scaling.inference._cache import SWITCH, cache_folder, keep_compiled
+from bayes_scaling.inference._cache import SWITCH, cache_folder
 from bayes_scaling.inference._kept import Kept
 from bayes_scaling.inference.target import target_of
 from bayes_scaling.program import prepare
@@ -26,7 +26,8 @@ print("numpyro" in sys.modules, repr(float(fit.posterior.alpha.sum())))
 
 LOST = """
 import jax
-from test_kept import RUNS, Kept, check, doubled, cache_folder, keep_compiled
+from bayes_scaling.inference._cache import cache_folder, keep_compiled
+from test_kept import RUNS, Kept, check, doubled
 keep_compiled()
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 check(Kept(doubled))
