@@ -12,7 +12,7 @@ from bayes_scaling.inference.laplace import SLACK, look_many, rounds
 from bayes_scaling.inference.optimum import SCREEN, Climb, Look, Optimum, climb_many, search
 from bayes_scaling.inference.target import Target, starts_for, target_of
 
-STARTS = 8  # per table: half of what a single fit takes
+STARTS = 8  # per table: two thirds of what a single fit takes
 NODES = 16  # along ridges, as many as there: with eight, calibration shows E's far tail cut short
 LEAST = 4000  # proposals per table
 LOT, WIDE_LOT = 16, 256  # tables in one call of a compiled program, on a CPU and elsewhere

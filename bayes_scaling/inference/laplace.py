@@ -38,6 +38,7 @@ CALM_SHARE = 0.25  # ... if so many of the proposals are effective
 SLACK = 2  # proposals per draw kept
 LEAST = 8000  # proposals, however few draws are kept: a tail of fewer certifies little
 ROUNDS = 10
+NODES = 2 * STARTS  # put along the ridges
 LEARN = 400  # effective draws that a refit should rest on; weights are tempered until it does
 COMPONENTS = 8
 MINOR_MODE = 0.01  # of the best mode's mass: a mode with less is noted, not proposed from
@@ -86,7 +87,7 @@ def rounds(
     proposals, draws : int
         Per round, and to return.
     nodes : int
-        Points put along the ridges, as many as the climbs of a search; 0 for none.
+        Points put along the ridges; 0 for none.
     rng : numpy.random.Generator
 
     Returns
@@ -163,7 +164,9 @@ class Sampled:
     found: dict[str, dict[str, np.ndarray]]
 
 
-def optimise(target: Target, data: Any, seed: Any = 0, starts: int = STARTS) -> Optimum:
+def optimise(
+    target: Target, data: Any, everywhere: Any, seed: Any = 0, starts: int = STARTS
+) -> Optimum:
     """Find the peak of a density, and its other modes, from several draws of the prior.
 
     Parameters
@@ -173,6 +176,8 @@ def optimise(target: Target, data: Any, seed: Any = 0, starts: int = STARTS) -> 
     data : pytree of arrays
         What its program reads. A large table is searched on a sample of its rows; what is found
         there is then climbed to the end on all of them.
+    everywhere : pytree of arrays
+        The same, from `placed`.
     seed : int
         Of the starts.
     starts : int
@@ -184,12 +189,11 @@ def optimise(target: Target, data: Any, seed: Any = 0, starts: int = STARTS) -> 
     """
     steps = search(starts_for(target, data, SCREEN, seed), starts)
     if not is_large(data):
-        return drive(steps, Engine(target, placed(data)))
+        return drive(steps, Engine(target, everywhere))
     near = drive(steps, Engine(target, placed(sketch(data, seed))))
     nothing = np.zeros(1)
-    everything = placed(data)
     climbs = [Climb(z[None], 0 * z[None], nothing, nothing) for z in near.modes]
-    found = [climb(target, request, everything) for request in climbs]
+    found = [climb(target, request, everywhere) for request in climbs]
     return modes_of(*(np.concatenate(v) for v in zip(*found, strict=True)))
 
 
@@ -216,7 +220,7 @@ def importance(
     large = isinstance(data, Blocks)  # nearly Gaussian: few proposals are lost, and each is dear
     proposals = max(draws, LEAST // SLACK) if large else max(draws * SLACK, LEAST)
     rng, engine = np.random.default_rng(seed), Engine(target, data)
-    got = drive(rounds(optimum, proposals, draws, 0 if large else STARTS, rng), engine)
+    got = drive(rounds(optimum, proposals, draws, 0 if large else NODES, rng), engine)
     return Sampled(got, jax.tree.map(lambda v: v[got.pick], engine.last))
 
 
@@ -229,7 +233,10 @@ class Engine:
     def __call__(self, request: Look | Climb) -> Any:
         """Answer."""
         if isinstance(request, Climb):
-            return climb(self.target, request, self.data)
+            cuts = range(STARTS, len(request.z), STARTS)  # one program for few and for many
+            lots = zip(*(np.split(v, cuts) for v in request), strict=True)
+            found = [climb(self.target, Climb(*lot), self.data) for lot in lots]
+            return tuple(np.concatenate(v) for v in zip(*found, strict=True))
         log_density, self.last = look(self.target, request.z, self.data)
         return log_density
 

@@ -154,8 +154,8 @@ def sample(
     keep_compiled()
     data = jax.tree.map(np.asarray, data)
     target = target_of(program, data)
-    optimum = optimise(target, data, seed)
     everywhere = placed(data)
+    optimum = optimise(target, data, everywhere, seed)
     attrs: dict[str, Any] = {
         "optimum_converged": int(optimum.converged),
         "modes": 1 + minor_modes(optimum),

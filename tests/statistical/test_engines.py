@@ -198,7 +198,8 @@ def test_two_modes_are_found_reported_and_proposed_from(distance):
     """The two roots of x^2 = 4: draws fall on both, as often as the density says."""
     got = sample(two_wells, np.array(4.0), draws=16_000)
     assert (got.attrs["method"], got.attrs["modes"]) == ("laplace", 2)
-    best = optimise(target_of(two_wells, np.array(4.0)), np.array(4.0))
+    at = np.array(4.0)
+    best = optimise(target_of(two_wells, at), at, at)
     np.testing.assert_allclose(np.sort(best.modes.ravel()), [-1.99, 1.99], atol=0.02)
     np.testing.assert_allclose(best.log_mass, 0.0, atol=1e-6)
     grid = np.linspace(-4, 4, 8001)

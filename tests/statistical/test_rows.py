@@ -32,7 +32,7 @@ def ready(ladder):
 
 def points(ready, count=20):
     target = target_of(ready.program, ready.data)
-    best = laplace.optimise(target, ready.data)
+    best = laplace.optimise(target, ready.data, rows.placed(ready.data))
     rng = np.random.default_rng(0)
     return target, best.z + 0.05 * rng.normal(size=(count, target.size))
 
