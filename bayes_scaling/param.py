@@ -23,8 +23,9 @@ class Prior:
     args : tuple of (str, float)
         The numbers of the distribution by name, sorted by name.
     times : str, optional
-        A statistic of the table that scales the distribution ("min_loss", "mean_loss"), which
-        makes the prior the same statement in any unit of loss. Empty: 1.
+        A statistic of the table that scales the distribution ("min_loss", of many runs a 0.1 %
+        quantile, or "mean_loss"), which makes the prior the same statement in any unit of loss.
+        Empty: 1.
     plus : float, optional
         A shift, as in ``nu = 1 + Gamma``.
 

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_scaling.data.read import read_runs
 from bayes_scaling.errors import FitError, SpecError
+from bayes_scaling.inference.fit import as_read
 from bayes_scaling.inference.many import Refit, refit
 from bayes_scaling.inference.rows import joined, parted
 from bayes_scaling.inference.sampling import Likelihood
@@ -33,9 +33,7 @@ def whole(model: ScalingModel, runs: pd.DataFrame, what: str) -> Prepared:
     if model.pooling:
         msg = f"{what} takes models without pooling: fit a pooled model to each table with `fit`"
         raise SpecError(msg)
-    if not {"use", "flag"} <= set(runs.columns):
-        runs = read_runs(runs)
-    return prepare(model, runs)
+    return prepare(model, as_read(runs))
 
 
 def refit_parts(

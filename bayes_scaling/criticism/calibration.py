@@ -14,7 +14,7 @@ from bayes_scaling.data.coverage import TOLERANCE
 from bayes_scaling.errors import SpecError
 from bayes_scaling.inference._batch import Batch, fit_batch
 from bayes_scaling.inference.fit import at_terminal
-from bayes_scaling.inference.many import CHUNK, Refit, _judged
+from bayes_scaling.inference.many import CHUNK, Refit, judged
 from bayes_scaling.inference.rows import LARGE, is_large
 from bayes_scaling.inference.sampling import Likelihood
 from bayes_scaling.inference.target import Target, target_of
@@ -183,7 +183,7 @@ def _fitted(
 
         what = f"fitting {len(tables)} simulated tables"
         done = track(done, what, total=len(batches), transient=True)
-    return [_judged(full, posterior) for posteriors in done for posterior in posteriors]
+    return [judged(full, posterior) for posteriors in done for posterior in posteriors]
 
 
 def _quantities(

@@ -15,7 +15,7 @@ from bayes_scaling.errors import BayesScalingError, SpecError
 from bayes_scaling.inference._batch import Batch, Posterior, fit_batch
 from bayes_scaling.inference.fit import as_read, at_terminal, scale_of
 from bayes_scaling.inference.rows import is_large
-from bayes_scaling.inference.sampling import BLOCKS, doubts, few_runs, minor_modes, sample
+from bayes_scaling.inference.sampling import BLOCKS, counted, doubts, few_runs, minor_modes, sample
 from bayes_scaling.model import ScalingModel, model_from_dict, model_to_json
 from bayes_scaling.program import Prepared, prepare
 from bayes_scaling.results import dataset, tree, with_derived
@@ -92,7 +92,7 @@ def fit_many(
     Raises
     ------
     SpecError
-        No tables or a single one, an unknown method, or a model that pools.
+        No tables or a single one, an unknown method, no draws, or a model that pools.
 
     Examples
     --------
@@ -135,6 +135,7 @@ def refit(
     progress: bool | None = None,
 ) -> list[Refit]:
     """Fit one model to many tables and return every piece; parameters as in `fit_many`."""
+    counted(draws=draws)
     bound = [_bound(model, runs) for runs in tables]
     lots: dict[Any, list[int]] = {}
     for i, (ready, _) in enumerate(bound):
@@ -156,7 +157,7 @@ def refit(
         done = track(done, f"fitting {len(bound)} tables", total=len(small), transient=True)
     for part, posteriors in zip(small, done, strict=True):
         for i, posterior in zip(part, posteriors, strict=True):
-            found[i] = _judged(bound[i][0], posterior)
+            found[i] = judged(bound[i][0], posterior)
     for i, (ready, reason) in enumerate(bound):
         if ready is None:
             found[i] = Refit(None, {}, np.empty((0, 0)), {}, reason)
@@ -185,7 +186,8 @@ def _batch(bound: list[Any], part: list[int], draws: int, seed: int) -> Batch:
     return Batch(ready[0].program, data, tuple((seed, i) for i in part), draws)
 
 
-def _judged(ready: Prepared | None, p: Posterior) -> Refit:
+def judged(ready: Prepared | None, p: Posterior) -> Refit:
+    """Return a posterior of a batch with what is to be thought of it."""
     assert ready is not None, "only fitted tables are here"
     attrs = {
         "method": "laplace",

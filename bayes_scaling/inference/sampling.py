@@ -135,7 +135,7 @@ def sample(
     Raises
     ------
     SpecError
-        An unknown method.
+        An unknown method, or a count that is none.
 
     Examples
     --------
@@ -151,6 +151,7 @@ def sample(
     if method not in METHODS:
         msg = f"method {method!r} is unknown; choose one of: {', '.join(METHODS)}"
         raise SpecError(msg)
+    counted(draws=draws, chains=chains, warmup=warmup)
     keep_compiled()
     data = jax.tree.map(np.asarray, data)
     target = target_of(program, data)
@@ -192,6 +193,16 @@ def sample(
     attrs |= {"method": "nuts", "method_reason": reason, "warmup": warmup}
     _, found = look(target, run.z.reshape(-1, target.size), everywhere)
     return Draws(target, data, run.z, **_by_chain(found, run.z), stats=run.stats, attrs=attrs)
+
+
+def counted(**counts: Any) -> None:
+    """Raise SpecError unless every count is a whole number from 1 on; None stands for a default."""
+    whole = {k: isinstance(v, int | np.integer) and v > 0 for k, v in counts.items()}
+    bad = [k for k, v in counts.items() if v is not None and not whole[k]]
+    if bad:
+        found = ", ".join(f"{k} {counts[k]!r}" for k in bad)
+        msg = f"{found}: give whole numbers, 1 or more"
+        raise SpecError(msg)
 
 
 def doubts(optimum: Optimum, k_hat: float, effective: float, draws: int, data: Any) -> str:

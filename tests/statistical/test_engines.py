@@ -233,6 +233,13 @@ def test_an_unknown_engine():
         sample(regression, RESPONSE, method="nuts2")
 
 
+@pytest.mark.parametrize("wrong", [{"draws": 0}, {"draws": 1.5}, {"chains": -1}, {"warmup": 0}])
+def test_counts_that_are_none(wrong):
+    (name, value), *_ = wrong.items()
+    with pytest.raises(SpecError, match=f"{name} {value}: give whole numbers, 1 or more"):
+        sample(funnel, np.zeros(1), **wrong)
+
+
 # Fits: seeds, compilation, tables that cannot be fitted.
 
 

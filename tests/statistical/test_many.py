@@ -109,6 +109,8 @@ def test_few_runs_are_flagged():
 def test_what_fit_many_refuses(ladder):
     with pytest.raises(SpecError, match="put a single one into a list"):
         bs.fit_many(bs.ScalingModel(), ladder(0))
+    with pytest.raises(SpecError, match="draws 0: give whole numbers"):
+        bs.fit_many(bs.ScalingModel(), [ladder(0)], draws=0)
     with pytest.raises(SpecError, match="no table"):
         bs.fit_many(bs.ScalingModel(), [])
     with pytest.raises(SpecError, match="'nuts' is unknown to fit_many"):

@@ -278,3 +278,19 @@ def test_a_fixed_parameter_is_what_it_was_fixed_at(ladder):
     np.testing.assert_array_equal(fit.posterior.alpha, 0.34)
     assert float(fit.posterior.beta.std()) > 0
     assert "alpha" not in fit.attrs["sampling"]  # what does not move has no R-hat
+
+
+@pytest.mark.parametrize("pooling", [None, Pooling("part")])
+def test_runs_below_any_floor_do_not_hold_it_down(ladder, pooling):
+    """Two broken losses among three thousand leave the floor's prior where it was."""
+    runs = pd.concat([ladder(s) for s in range(32)], ignore_index=True)
+    runs["part"] = np.arange(len(runs)) % 2
+    broken = runs.assign(loss=runs["loss"].where(runs.index > 1, 0.5))
+
+    def scale(table):
+        data = prepare(ScalingModel(pooling=pooling), bs.read_runs(table)).data
+        return data["group_scale"]["E"] if pooling else data["prior"]["E"]["scale_by"]
+
+    np.testing.assert_allclose(scale(broken), scale(runs), rtol=0.01)
+    assert np.all(scale(broken) > 1.8)
+    assert np.all(scale(broken.head(96)) < 1.8)  # among a hundred nobody can tell
