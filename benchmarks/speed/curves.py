@@ -22,7 +22,7 @@ PARAMS: tuple[dict[str, Any], ...] = (
     {"law": "pooled", "groups": 10, "dimensions": 40},
     {"law": "pooled", "groups": 30, "dimensions": 100},
 )
-SECONDS = 180  # for one point
+SECONDS = 600  # for one point
 
 
 def rows() -> list[dict[str, Any]]:
