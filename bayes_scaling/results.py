@@ -75,10 +75,22 @@ def units_of(model: ScalingModel) -> dict[str, dict[str, str]]:
     """Return unit and meaning of every posterior variable, by name."""
     named = {p.name: {"units": p.unit, "long_name": p.meaning} for p in model.params}
     derived = {
-        "A": ("nat/token", "A in A / N^alpha, N in raw counts"),
+        "A": ("nat/token", "A in A / N^alpha (or X^alpha, in a law of one variable), raw counts"),
         "B": ("nat/token", "B in B / D^beta, D in raw counts"),
         "N_c": ("params", "N at which the N-term alone is one nat"),
         "D_c": ("tokens", "D at which the D-term alone is one nat"),
+        "X_c": (getattr(model.law, "of", "1"), "X at which the loss would be one nat"),
+        "log_b": ("1", "ln b of the paper's equation, X in raw counts"),
+        "log_G": ("1", "ln G in N* = G (C / 6)^a"),
+        "log_l": ("1", "ln of the reducible loss of the best run, times (C / 6)^gamma"),
+        "log_curvature": ("1", "ln of the curvature of the valleys, times (C / 6)^gamma"),
+        "log_d1": ("1", "ln X of the first break, raw counts"),
+        "log_d2": ("1", "ln X of the second break, raw counts"),
+        "c0": ("1", "slope before the first break"),
+        "c1": ("1", "change of slope at the first break"),
+        "c2": ("1", "change of slope at the second break"),
+        "f1": ("1", "width of the first break"),
+        "f2": ("1", "width of the second break"),
         "alpha_N": ("1", "Kaplan's alpha_N"),
         "alpha_D": ("1", "Kaplan's alpha_D"),
         "a": ("1", "exponent of the optimal size, N* ~ C^a"),

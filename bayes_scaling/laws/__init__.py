@@ -10,16 +10,22 @@ from bayes_scaling.laws._protocol import (
     law_from_dict,
     to_dict,
 )
+from bayes_scaling.laws.isoflop import IsoFlop
 from bayes_scaling.laws.joint import Chinchilla, KaplanND
+from bayes_scaling.laws.single import M4, BrokenPowerLaw, PowerLaw
 
 __all__ = [
     "LAWS",
+    "M4",
+    "BrokenPowerLaw",
     "Chinchilla",
     "HasFloor",
     "HasOptimum",
+    "IsoFlop",
     "KaplanND",
     "Law",
     "Monotone",
+    "PowerLaw",
     "bind",
     "law_from_dict",
     "to_dict",

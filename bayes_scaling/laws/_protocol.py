@@ -36,8 +36,12 @@ class Law(Protocol):
     """
 
     name: ClassVar[str]
-    inputs: ClassVar[tuple[str, ...]]
     outcome: ClassVar[str]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns of a run table that the law reads."""
+        ...
 
     @property
     def reference(self) -> Reference | None:

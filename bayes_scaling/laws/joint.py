@@ -123,9 +123,13 @@ class Chinchilla:
     reference: Reference | None = None
 
     name: ClassVar[str] = "chinchilla"
-    inputs: ClassVar[tuple[str, ...]] = INPUTS
     outcome: ClassVar[str] = "loss"
     decreasing: ClassVar[tuple[str, ...]] = INPUTS
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the law reads."""
+        return INPUTS
 
     @property
     def params(self) -> tuple[Param, ...]:
@@ -219,9 +223,13 @@ class KaplanND:
     reference: Reference | None = None
 
     name: ClassVar[str] = "kaplan_nd"
-    inputs: ClassVar[tuple[str, ...]] = INPUTS
     outcome: ClassVar[str] = "loss"
     decreasing: ClassVar[tuple[str, ...]] = INPUTS
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the law reads."""
+        return INPUTS
 
     @property
     def params(self) -> tuple[Param, ...]:
