@@ -1,6 +1,17 @@
 """Decisions as functionals of the posterior: computed per draw, with the law itself."""
 
 from bayes_scaling.decision.allocate import allocate
-from bayes_scaling.decision.reach import compute_to_reach, iso_loss
+from bayes_scaling.decision.counting import Embeddings, recount
+from bayes_scaling.decision.rates import rates
+from bayes_scaling.decision.reach import compute_to_reach, iso_loss, saturation, size_to_reach
 
-__all__ = ["allocate", "compute_to_reach", "iso_loss"]
+__all__ = [
+    "Embeddings",
+    "allocate",
+    "compute_to_reach",
+    "iso_loss",
+    "rates",
+    "recount",
+    "saturation",
+    "size_to_reach",
+]

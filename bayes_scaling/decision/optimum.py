@@ -45,7 +45,7 @@ def search_split(law: Any, theta: Mapping[str, Any], product: Any) -> tuple[Any,
 
     def loss(n: Any) -> Any:
         x = {"params": ref["params"] * np.exp(n), "tokens": ref["tokens"] * np.exp(k - n)}
-        return np.log(law(theta, x) - _irreducible(law, theta) * (1 - 1e-12))
+        return np.log(law(theta, x) - irreducible(law, theta) * (1 - 1e-12))
 
     middle = 0.5 * k + 0.0 * law(theta, {"params": ref["params"], "tokens": ref["tokens"]})
     low, high = middle - SPAN, middle + SPAN
@@ -57,7 +57,8 @@ def search_split(law: Any, theta: Mapping[str, Any], product: Any) -> tuple[Any,
     return ref["params"] * np.exp(n), ref["tokens"] * np.exp(k - n)
 
 
-def _irreducible(law: Any, theta: Mapping[str, Any]) -> Any:
+def irreducible(law: Any, theta: Mapping[str, Any]) -> Any:
+    """Return the law's floor, zero where it has none."""
     floor = getattr(law, "irreducible", None)
     return floor(theta) if floor else 0.0
 

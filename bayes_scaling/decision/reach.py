@@ -9,11 +9,12 @@ import xarray as xr
 from bayes_scaling.decision.allocate import PER_TOKEN, _law_theta
 from bayes_scaling.decision.optimum import best_split
 from bayes_scaling.errors import SpecError
-from bayes_scaling.results import SAMPLES, model_of
+from bayes_scaling.results import SAMPLES, model_of, theta_of
 from bayes_scaling.trust import warn_if_untrusted
 
 LEAST, MOST = 1e6, 1e100  # FLOP or tokens searched; at the end no float is nearer the floor
 STEPS = 66
+UNITS = {"params": "params", "tokens": "tokens", "flops": "FLOP"}
 
 
 def compute_to_reach(fit: xr.DataTree, loss: Any, *, group: str | None = None) -> xr.Dataset:
@@ -116,6 +117,93 @@ def iso_loss(fit: xr.DataTree, loss: float, params: Any, *, group: str | None = 
         attrs={"trust": trust, "loss": target},
     )
     return out.transpose(*SAMPLES, "size")
+
+
+def size_to_reach(fit: xr.DataTree, loss: Any, *, group: str | None = None) -> xr.Dataset:
+    """Find the size at which a law of one variable reaches a loss, draw by draw.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        A fit of a law in `params`, `tokens` or `flops` alone, falling in it.
+    loss : float or (target,) array, nat/token
+        The loss to reach.
+    group : str, optional
+        Which group of a pooled model; the population's without it.
+
+    Returns
+    -------
+    xarray.Dataset over (chain, draw, target)
+        The law's own variable, raw counts, inf where the loss is below the draw's floor; and over
+        target `reachable`, the probability that any size reaches it.
+
+    Raises
+    ------
+    SpecError
+        A target is not positive, or the law is not of one variable that it falls in.
+
+    Notes
+    -----
+    With a floor ``X = X0 ((l - E) / a0)^(-1 / alpha)``; found by bisection, for every such law.
+
+    Examples
+    --------
+    >>> import bayes_scaling as bs
+    >>> runs = bs.load_dataset("simulated-chinchilla")
+    >>> fit = bs.fit(bs.ScalingModel(law=bs.PowerLaw("flops")), runs)
+    >>> bs.size_to_reach(fit, [2.5, 0.5]).reachable.round(2).values.tolist()
+    [1.0, 0.0]
+    """
+    trust = warn_if_untrusted(fit)
+    law = model_of(fit).law
+    if len(law.inputs) != 1 or tuple(getattr(law, "decreasing", ())) != law.inputs:
+        msg = f"law {law.name!r} does not fall in one variable alone: use compute_to_reach"
+        raise SpecError(msg)
+    theta, (of,) = theta_of(fit, group), law.inputs
+    size = _least(lambda x: law(theta, {of: x}), _targets(loss))
+    out = xr.Dataset({of: size.assign_attrs(units=UNITS[of])}, attrs={"trust": trust})
+    out["reachable"] = size.map_blocks(np.isfinite).mean(SAMPLES)
+    return out.transpose(*SAMPLES, "target")
+
+
+def saturation(fit: xr.DataTree, params: Any, *, group: str | None = None) -> xr.Dataset:
+    """Find where the loss of models of given sizes levels off, however long they train.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        A fit of a law in `params` and `tokens`.
+    params : float or (size,) array
+        Parameter counts.
+    group : str, optional
+        Which group of a pooled model; the population's without it.
+
+    Returns
+    -------
+    xarray.Dataset over (chain, draw, size)
+        `loss`, nat/token: ``E + A / N^alpha`` of the additive law.
+
+    Raises
+    ------
+    SpecError
+        A size is not positive.
+
+    Examples
+    --------
+    >>> import bayes_scaling as bs
+    >>> level = bs.saturation(bs.load_posterior("chinchilla"), [1e8, 1e12]).loss
+    >>> level.median(("chain", "draw")).round(1).values.tolist()
+    [2.6, 1.8]
+    """
+    trust = warn_if_untrusted(fit)
+    law, theta = model_of(fit).law, _law_theta(fit, group)
+    values = _targets(params).values
+    sizes = xr.DataArray(values, dims="size", coords={"size": values})
+    loss = law(theta, {"params": sizes, "tokens": np.inf})
+    said = {"units": "nat/token", "long_name": "loss with data without end"}
+    return xr.Dataset({"loss": loss.assign_attrs(said)}, attrs={"trust": trust}).transpose(
+        *SAMPLES, "size"
+    )
 
 
 def _targets(loss: Any) -> xr.DataArray:

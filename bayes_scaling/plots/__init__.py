@@ -4,10 +4,18 @@ A figure of one panel returns its Axes, a figure of several its Figure. A fit th
 trusted says so on the figure itself, since figures travel without the session that warned.
 """
 
+from bayes_scaling.plots.curve import plot_curve
 from bayes_scaling.plots.frontier import plot_frontier
 from bayes_scaling.plots.isoflop import plot_isoflop
 from bayes_scaling.plots.loss import plot_loss
 from bayes_scaling.plots.posterior import plot_posterior
 from bayes_scaling.plots.residuals import plot_residuals
 
-__all__ = ["plot_frontier", "plot_isoflop", "plot_loss", "plot_posterior", "plot_residuals"]
+__all__ = [
+    "plot_curve",
+    "plot_frontier",
+    "plot_isoflop",
+    "plot_loss",
+    "plot_posterior",
+    "plot_residuals",
+]

@@ -76,7 +76,7 @@ def plot_loss(
     style.tidy(ax)
     ticks.log_axis(ax.xaxis, ticks.power)
     style.fan(ax, grid, fan, style.BLUE, f"best run L*(C): {style.BANDS}")
-    _floor(ax, law, thin, group)
+    draw_floor(ax, law, thin, group)
     ax.set(xlabel=style.COMPUTE, ylabel="loss (nat/token)", xlim=(grid[0], grid[-1] * 1.15))
     style.interval_bars(ax, grid[-1:], fan[:, -1:], style.BLUE)
     # The curve falls, so the upper right corner is free whatever the data.
@@ -106,7 +106,7 @@ def _grid(end: float, runs: pd.DataFrame | None, to: float | None) -> np.ndarray
     return np.geomspace(min(low, high / 10), high, POINTS)
 
 
-def _floor(ax: Axes, law: Any, fit: xr.DataTree, group: str | None) -> None:
+def draw_floor(ax: Axes, law: Any, fit: xr.DataTree, group: str | None) -> None:
     """Draw the floor where the law has one: its 90 % interval right across, and its median."""
     floor = law.irreducible(theta_of(fit, group)) if isinstance(law, HasFloor) else None
     if floor is None or not float(floor.max()) > 0:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import bayes_scaling as bs
+from bayes_scaling.errors import SpecError
 from bayes_scaling.laws import Chinchilla
 from bayes_scaling.param import Prior
 from bayes_scaling.results import model_of, theta_of
@@ -109,3 +110,83 @@ def test_prior_draws_do_not_build_the_ratio_in():
     low, high = plan.tokens_per_param.quantile([0.025, 0.975], dim=SAMPLES).values[:, 0]
     assert low < 1
     assert high > 1000
+
+
+# One variable, one size, another count.
+
+
+@pytest.fixture(scope="module")
+def alone():
+    law = bs.PowerLaw("tokens", reference=(("tokens", 1e10),))
+    fixed = {"E": 1.7, "a0": 0.8, "alpha": 0.3, "sigma": 0.01, "nu": 4.0}
+    priors = {k: Prior.of("Fixed", value=v) for k, v in fixed.items()}
+    return bs.sample_prior(bs.ScalingModel(law, priors=priors), draws=2)
+
+
+def test_the_size_that_reaches_a_loss(alone, exact):
+    need = bs.size_to_reach(alone, [2.0, 1.71, 1.69])
+    closed = 1e10 * ((np.array([2.0, 1.71]) - 1.7) / 0.8) ** (-1 / 0.3)
+    np.testing.assert_allclose(need.tokens[0, 0, :2], closed, rtol=1e-9)
+    assert np.isinf(need.tokens[0, 0, 2])
+    assert need.reachable.values.tolist() == [1.0, 1.0, 0.0]
+    with pytest.raises(SpecError, match="does not fall in one variable alone"):
+        bs.size_to_reach(exact, 2.0)
+    with pytest.raises(SpecError, match="no split to choose"):
+        bs.allocate(alone, 1e22)
+
+
+def test_a_model_of_one_size_levels_off_above_the_floor(exact):
+    sizes = np.array([1e8, 1e12])
+    level = bs.saturation(exact, sizes).loss[0, 0]
+    closed = BESIROGLU["E"] + BESIROGLU["A"] * sizes ** -BESIROGLU["alpha"]
+    np.testing.assert_allclose(level, closed, rtol=1e-12)
+    with pytest.raises(SpecError, match="positive and finite"):
+        bs.saturation(exact, [1e8, 0.0])
+
+
+def test_rates():
+    kaplan = bs.rates(np.array([0.095, 0.076]))
+    assert float(bs.rates(0.095, k=1).dimension) == pytest.approx(10.5, abs=0.05)
+    assert float(kaplan.dimension[1]) == pytest.approx(53, abs=0.5)
+    assert float(kaplan.to_halve[0]) == pytest.approx(1475, rel=1e-3)
+    assert float(bs.rates(0.076).per_doubling) ** np.log2(10) == pytest.approx(0.839, abs=5e-4)
+    assert float(bs.rates(0.348).quantized) == pytest.approx(0.258, abs=5e-4)
+    with pytest.raises(SpecError, match="must be positive"):
+        bs.rates([0.1, 0.0])
+
+
+def pearce_song(x, paper, omega):
+    """The closed form of the optimum under non-embedding counting: compute, and local exponent."""
+    alpha, beta = paper["alpha"], paper["beta"]
+    ratio = beta * paper["B"] / (alpha * paper["A"])
+    root = np.cbrt(x)
+    flops = 6 * x * (x + omega / 3 * root) ** (-1 / beta)
+    flops *= (x + omega * root) ** ((1 + alpha) / beta) * ratio ** (1 / beta)
+    u = root**2
+    inverse = 1 - (u + omega / 9) / (u + omega / 3) / beta
+    inverse += (1 + alpha) / beta * (u + omega / 3) / (u + omega)
+    return flops, 1 / inverse
+
+
+def test_the_exponent_that_a_study_without_embeddings_reports(exact):
+    family = bs.Embeddings()
+    x = np.array([1e3, 1e6, 1e8, 1e9])
+    flops, exponent = pearce_song(x, BESIROGLU, family.omega)
+    np.testing.assert_allclose(exponent, [0.763, 0.963, 0.613, 0.535], atol=2e-3)
+    seen = bs.recount(exact, flops, family).isel(chain=0, draw=0)
+    np.testing.assert_allclose(seen.params_non_embedding, x, rtol=1e-5)
+    np.testing.assert_allclose(seen.exponent, exponent, atol=1e-3)
+    np.testing.assert_allclose(seen.exponent_total, 0.5126, atol=1e-4)
+    np.testing.assert_allclose(6 * seen.params_non_embedding * seen.tokens, flops, rtol=1e-9)
+    np.testing.assert_allclose(seen.params_total, family.total(x), rtol=1e-5)
+
+
+def test_embeddings_there_and_back():
+    family = bs.Embeddings(vocab_size=50_000, aspect=100)
+    width, depth = 1280.0, 12.8
+    params = 12 * depth * width**2
+    assert family.total(params) == pytest.approx(params + 50_000 * width, rel=1e-12)
+    sizes = np.geomspace(1.0, 1e13, 27)
+    np.testing.assert_allclose(family.non_embedding(family.total(sizes)), sizes, rtol=1e-9)
+    with pytest.raises(SpecError, match="positive numbers"):
+        bs.Embeddings(aspect=0)

@@ -19,7 +19,9 @@ import matplotlib.pyplot as plt
 from bayes_scaling import plots
 from bayes_scaling.decision import allocate
 from bayes_scaling.errors import FitError, FitFileError, SpecError
-from bayes_scaling.laws import Chinchilla
+from bayes_scaling.inference import fit as fit_law
+from bayes_scaling.inference import sample_prior
+from bayes_scaling.laws import Chinchilla, PowerLaw
 from bayes_scaling.model import Pooling, ScalingModel
 from bayes_scaling.param import Prior
 from bayes_scaling.plots import _runs, _style, _ticks, isoflop, residuals
@@ -498,3 +500,49 @@ def test_log_ticks_are_few_and_enough(low, high, some):
     assert all(np.isclose(ticks, s).any() for s in some)
     inside = (ticks >= low) & (ticks <= high)
     assert 3 <= inside.sum() <= 9
+
+
+# Laws of one variable.
+
+
+@pytest.fixture(scope="module")
+def alone():
+    law = PowerLaw("tokens", reference=(("tokens", 1e10),))
+    numbers = {"E": 1.7, "a0": 0.8, "alpha": 0.3, "sigma": 0.01, "nu": 4.0}
+    priors = {k: Prior.of("Fixed", value=v) for k, v in numbers.items()}
+    priors["alpha"] = Prior.of("LogNormal", median=0.3, sigma=0.1)
+    return sample_prior(ScalingModel(law, priors=priors), draws=400)
+
+
+def test_a_curve_is_the_quantiles_of_the_law(alone):
+    ax = plots.plot_curve(alone, to=1e13)
+    assert ax.get_xlabel() == "training tokens D"
+    assert ax.get_xscale() == "log"
+    (line,) = [v for v in ax.get_lines() if v.get_label().startswith("law")]
+    x, y = line.get_xdata(), line.get_ydata()
+    assert x[-1] == pytest.approx(1e13)
+    middle = np.median(predict(alone, {"tokens": x}).loss_mean, axis=(0, 1))
+    np.testing.assert_allclose(y, middle, rtol=1e-6)
+    assert "floor E" in " ".join(v.get_label() for v in ax.get_lines())
+    plt.close("all")
+
+
+def test_a_curve_shows_the_runs_and_where_they_end(ladder):
+    runs = ladder(0)
+    made = fit_law(ScalingModel(law=PowerLaw("flops")), runs, draws=400)
+    ax = plots.plot_curve(made)
+    (points,) = ax.collections[-1:]
+    assert len(points.get_offsets()) == len(runs)
+    largest = float((6 * runs["params"] * runs["tokens"]).max())
+    ends = [v.get_xdata()[0] for v in ax.get_lines() if len(set(v.get_xdata())) == 1]
+    assert largest == pytest.approx(min(ends, key=lambda v: abs(np.log(v / largest))), rel=1e-6)
+    assert ax.get_xlim()[1] == pytest.approx(115 * largest, rel=0.01)
+    plt.close("all")
+
+
+def test_a_curve_of_two_inputs_or_to_nowhere_is_refused(fit, alone):
+    with pytest.raises(SpecError, match="plot_loss and plot_isoflop draw it"):
+        plots.plot_curve(fit)
+    with pytest.raises(SpecError, match="a positive number of tokens"):
+        plots.plot_curve(alone, to=0.0)
+    plt.close("all")
