@@ -13,9 +13,26 @@ from .data.datasets import describe_dataset, fetch_dataset, list_datasets, load_
 from .data.read import read_runs
 from .data.simulate import simulate
 from .data.summary import summary
-from .decision import allocate, compute_to_reach, iso_loss
+from .decision import (
+    Embeddings,
+    allocate,
+    compute_to_reach,
+    iso_loss,
+    rates,
+    recount,
+    saturation,
+    size_to_reach,
+)
 from .inference import fit, fit_many, one_of, sample, sample_prior
-from .laws import LAWS, Chinchilla, KaplanND
+from .laws import LAWS, M4, BrokenPowerLaw, Chinchilla, IsoFlop, KaplanND, PowerLaw
+from .methods import (
+    ParabolaBiasWarning,
+    approach1,
+    approach2,
+    frontier,
+    parabola_bias,
+    three_ways,
+)
 from .model import Pooling, ScalingModel
 from .observations import OBSERVATIONS, Normal, StudentT, UnderTuned
 from .param import Param, Prior
@@ -27,18 +44,26 @@ from .trust import UntrustedFitWarning
 __version__: str
 __all__ = [
     "LAWS",
+    "M4",
     "OBSERVATIONS",
+    "BrokenPowerLaw",
     "Chinchilla",
+    "Embeddings",
+    "IsoFlop",
     "KaplanND",
     "Normal",
+    "ParabolaBiasWarning",
     "Param",
     "Pooling",
+    "PowerLaw",
     "Prior",
     "ScalingModel",
     "StudentT",
     "UnderTuned",
     "UntrustedFitWarning",
     "allocate",
+    "approach1",
+    "approach2",
     "bootstrap",
     "calibrate",
     "check",
@@ -49,6 +74,7 @@ __all__ = [
     "fetch_dataset",
     "fit",
     "fit_many",
+    "frontier",
     "intervals",
     "iso_loss",
     "kfold",
@@ -60,14 +86,20 @@ __all__ = [
     "load_posterior",
     "one_of",
     "open_fit",
+    "parabola_bias",
     "plots",
     "predict",
     "predictive_p",
+    "rates",
     "read_runs",
+    "recount",
     "reproduce",
     "sample",
     "sample_prior",
+    "saturation",
     "save_fit",
     "simulate",
+    "size_to_reach",
     "summary",
+    "three_ways",
 ]

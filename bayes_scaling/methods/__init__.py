@@ -1,0 +1,15 @@
+"""The three ways the field estimates an allocation, repeated and judged."""
+
+from bayes_scaling.methods.compare import three_ways
+from bayes_scaling.methods.envelope import approach1
+from bayes_scaling.methods.frontier import frontier
+from bayes_scaling.methods.parabola import ParabolaBiasWarning, approach2, parabola_bias
+
+__all__ = [
+    "ParabolaBiasWarning",
+    "approach1",
+    "approach2",
+    "frontier",
+    "parabola_bias",
+    "three_ways",
+]
