@@ -21,10 +21,12 @@ from .decision import (
     rates,
     recount,
     saturation,
+    size_penalty,
     size_to_reach,
+    step_allocation,
 )
 from .inference import fit, fit_many, one_of, sample, sample_prior
-from .laws import LAWS, M4, BrokenPowerLaw, Chinchilla, IsoFlop, KaplanND, PowerLaw
+from .laws import LAWS, M4, BrokenPowerLaw, Chinchilla, IsoFlop, KaplanND, KaplanNS, PowerLaw
 from .methods import (
     ParabolaBiasWarning,
     approach1,
@@ -51,6 +53,7 @@ __all__ = [
     "Embeddings",
     "IsoFlop",
     "KaplanND",
+    "KaplanNS",
     "Normal",
     "ParabolaBiasWarning",
     "Param",
@@ -99,7 +102,9 @@ __all__ = [
     "saturation",
     "save_fit",
     "simulate",
+    "size_penalty",
     "size_to_reach",
+    "step_allocation",
     "summary",
     "three_ways",
 ]

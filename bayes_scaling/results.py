@@ -79,6 +79,8 @@ def units_of(model: ScalingModel) -> dict[str, dict[str, str]]:
         "B": ("nat/token", "B in B / D^beta, D in raw counts"),
         "N_c": ("params", "N at which the N-term alone is one nat"),
         "D_c": ("tokens", "D at which the D-term alone is one nat"),
+        "S_c": ("optimizer steps", "S_min at which the step-term alone is one nat"),
+        "alpha_S": ("1", "Kaplan's alpha_S"),
         "X_c": (getattr(model.law, "of", "1"), "X at which the loss would be one nat"),
         "log_b": ("1", "ln b of the paper's equation, X in raw counts"),
         "log_G": ("1", "ln G in N* = G (C / 6)^a"),

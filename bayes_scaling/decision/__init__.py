@@ -4,6 +4,7 @@ from bayes_scaling.decision.allocate import allocate
 from bayes_scaling.decision.counting import Embeddings, recount
 from bayes_scaling.decision.rates import rates
 from bayes_scaling.decision.reach import compute_to_reach, iso_loss, saturation, size_to_reach
+from bayes_scaling.decision.steps import size_penalty, step_allocation
 
 __all__ = [
     "Embeddings",
@@ -13,5 +14,7 @@ __all__ = [
     "rates",
     "recount",
     "saturation",
+    "size_penalty",
     "size_to_reach",
+    "step_allocation",
 ]

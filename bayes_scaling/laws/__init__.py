@@ -13,6 +13,7 @@ from bayes_scaling.laws._protocol import (
 from bayes_scaling.laws.isoflop import IsoFlop
 from bayes_scaling.laws.joint import Chinchilla, KaplanND
 from bayes_scaling.laws.single import M4, BrokenPowerLaw, PowerLaw
+from bayes_scaling.laws.steps import KaplanNS
 
 __all__ = [
     "LAWS",
@@ -23,6 +24,7 @@ __all__ = [
     "HasOptimum",
     "IsoFlop",
     "KaplanND",
+    "KaplanNS",
     "Law",
     "Monotone",
     "PowerLaw",

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import bayes_scaling as bs
@@ -16,7 +17,8 @@ SAMPLED = [n for n in NAMES if load_card(n).data]
 
 
 def test_the_shipped_cards_are_listed():
-    assert {"chinchilla", "chinchilla-245", "chinchilla-hoffmann"} <= set(bs.list_models()["name"])
+    shipped = {"chinchilla", "chinchilla-245", "chinchilla-hoffmann", "kaplan2020"}
+    assert shipped <= set(bs.list_models()["name"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -38,6 +40,13 @@ def test_a_reference_posterior_meets_its_checks_and_holds_no_data(name):
     assert bs.check(fit).status != "FAIL"
     table = bs.check(fit).to_frame().set_index("name")
     assert table.loc["R-hat and ESS", "status"] == "PASS"
+
+
+def test_the_first_published_joint_law():
+    fit = bs.load_posterior("kaplan2020")
+    there = bs.predict(fit, {"params": 1e9, "tokens": 1e10}).loss_mean
+    np.testing.assert_allclose(there, 2.41965, atol=6e-6)
+    np.testing.assert_allclose(fit.posterior.a, 0.575, atol=6e-4)
 
 
 def test_published_coefficients_give_the_published_optimum():

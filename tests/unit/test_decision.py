@@ -112,6 +112,43 @@ def test_prior_draws_do_not_build_the_ratio_in():
     assert high > 1000
 
 
+# Kaplan's allocation, in size and steps.
+
+
+def test_kaplans_allocation_and_what_another_size_costs():
+    split = bs.step_allocation(0.076, 0.76, 0.21)
+    assert float(split.loss) == pytest.approx(0.052, abs=5e-4)
+    assert float(split.params + split.tokens) == pytest.approx(1.0, abs=1e-12)
+    assert float(split.params) == pytest.approx(float(split.loss) / 0.076, rel=1e-12)
+    penalty = bs.size_penalty(np.array([0.6, 1.0, 2.2, 1e-9]), 0.076, 0.76)
+    np.testing.assert_allclose(penalty, [1.164, 1.0, 1.203, np.inf], rtol=5e-4)
+    draws = np.array([0.15, 0.21, 0.3])  # the critical batch size's exponent, uncertain
+    spread = bs.step_allocation(0.076, 0.76, draws)
+    assert np.all(np.diff(spread.params) > 0)
+    with pytest.raises(SpecError, match="must be positive; found -1"):
+        bs.step_allocation(0.076, -1.0, 0.21)
+
+
+def test_kaplans_allocation_is_the_frontier_of_his_law():
+    """Search sizes for the least compute C = 6 N B_crit(L) S_min that reaches two losses."""
+    law = bs.KaplanNS(reference=(("params", 1e8), ("steps", 1e4)))
+    paper = {"N_c": 6.5e13, "S_c": 2.1e3, "alpha_N": 0.077, "alpha_S": 0.76}
+    best = []
+    for loss in (3.0, 2.5):
+        size = np.geomspace(6.5e13 / loss ** (1 / 0.077) * 1.001, 1e14, 400_001)
+        steps = 2.1e3 * (loss - (6.5e13 / size) ** 0.077) ** (-1 / 0.76)
+        np.testing.assert_allclose(
+            law(law.from_paper(paper), {"params": size, "steps": steps}), loss, rtol=1e-9
+        )
+        flops = 6 * size * (2e8 * loss ** (-1 / 0.21)) * steps
+        i = int(flops.argmin())
+        best.append(np.log([size[i], flops[i]]))
+    size, flops = best[1] - best[0]
+    split = bs.step_allocation(0.077, 0.76, 0.21)
+    assert size / flops == pytest.approx(float(split.params), abs=1e-3)
+    assert np.log(2.5 / 3.0) / flops == pytest.approx(-float(split.loss), abs=1e-3)
+
+
 # One variable, one size, another count.
 
 

@@ -40,6 +40,7 @@ CHOICES = {
     "power_law": [{}, {"floor": False}, {"of": "params"}, {"of": "tokens", "floor": False}],
     "m4": [{}, {"of": "tokens"}],
     "bnsl": [{}, {"breaks": 0}, {"breaks": 2}],
+    "kaplan_ns": [{}, {"floor": True}],
     "isoflop": [{}, {"frontier": "additive"}, {"shape": "quadratic"}],
 }
 SIZES = ("params", "tokens")
@@ -409,6 +410,23 @@ def test_the_nested_law_with_q_of_one_is_the_additive_law():
     theta, x = theta_of(additive), {"params": 1e9, "tokens": 1e10}
     nested = replace(additive, nested=True)
     np.testing.assert_allclose(nested({**theta, "q": 1.0}, x), additive(theta, x), rtol=1e-13)
+
+
+def test_kaplans_learning_curves():
+    law = LAWS["kaplan_ns"](reference=(("params", 1e8), ("steps", 1e4)))
+    paper = {"N_c": 6.5e13, "S_c": 2.1e3, "alpha_N": 0.077, "alpha_S": 0.76}
+    theta = law.from_paper(paper)
+    x = {"params": np.array([1e6, 1e9]), "steps": np.array([3e3, 1e5])}
+    of_n, of_s = (6.5e13 / x["params"]) ** 0.077, (2.1e3 / x["steps"]) ** 0.76
+    np.testing.assert_allclose(law(theta, x), of_n + of_s, rtol=1e-12)
+
+
+def test_what_the_prior_of_learning_curves_says():
+    """The catalogue's 2.5, 50 and 97.5 % of L / mean L at the reference: 0.56, 1.0, 1.9."""
+    law = bound("kaplan_ns", {})
+    loss = law(theta_of(law, 20_000), dict.fromkeys(law.inputs, 2e9)) / 2.5
+    got = np.quantile(loss, [0.025, 0.5, 0.975])
+    np.testing.assert_allclose(got, [0.56, 1.0, 1.9], rtol=0.03)
 
 
 # Laws of one variable.

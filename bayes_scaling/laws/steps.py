@@ -1,0 +1,106 @@
+"""The law of a learning curve in size and optimizer steps, from which Kaplan's allocation comes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from bayes_scaling.laws._protocol import LAWS, Inputs, Reference, Theta, namespace, relative, sizes
+from bayes_scaling.laws.joint import FLOOR, SHARE, SLOPE, SLOPE_OF_TOTAL
+from bayes_scaling.param import Param, Prior
+
+INPUTS = ("params", "steps")
+MOST = Prior.of("LogNormal", median=0.85, sigma=0.3, times="mean_loss")
+SOME = Prior.of("LogNormal", median=0.1, sigma=1.0, times="mean_loss")
+QUICK = Prior.of("LogNormal", median=0.7, sigma=0.4)
+
+
+@LAWS.register("kaplan_ns")
+@dataclass(frozen=True)
+class KaplanNS:
+    """Kaplan's law ``L(N, S_min) = (N_c / N)^alpha_N + (S_c / S_min)^alpha_S``.
+
+    Parameters
+    ----------
+    floor : bool, default False
+        Whether an irreducible loss E is added, which the paper does not do.
+    reference : tuple of (str, float), optional
+        The sizes N0 and S0; the geometric means of the training table unless given.
+
+    Notes
+    -----
+    The column `steps` is S_min, the steps that a batch far above the critical one would take:
+    ``S_min = S / (1 + B_crit / B)`` for S steps at batch size B. Parameters are
+    ``a0 = (N_c / N0)^alpha_N``, ``s0 = (S_c / S0)^alpha_S``, ``alpha`` and ``alpha_s``.
+
+    References
+    ----------
+    Kaplan et al. 2020, arXiv:2001.08361, section 5 and Table 3.
+
+    Examples
+    --------
+    >>> from bayes_scaling.laws import KaplanNS
+    >>> law = KaplanNS(reference=(("params", 1e8), ("steps", 1e4)))
+    >>> paper = {"N_c": 6.5e13, "S_c": 2.1e3, "alpha_N": 0.077, "alpha_S": 0.76}
+    >>> round(float(law(law.from_paper(paper), {"params": 1e9, "steps": 1e5})), 3)
+    2.401
+    """
+
+    floor: bool = False
+    reference: Reference | None = None
+
+    name: ClassVar[str] = "kaplan_ns"
+    outcome: ClassVar[str] = "loss"
+    decreasing: ClassVar[tuple[str, ...]] = INPUTS
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the law reads."""
+        return INPUTS
+
+    @property
+    def params(self) -> tuple[Param, ...]:
+        """The parameters under these choices."""
+        size, steps = (SHARE, SHARE) if self.floor else (MOST, SOME)
+        return (
+            *([FLOOR] if self.floor else []),
+            Param("a0", size, "nat/token", "loss owed to finite parameters at the reference run",
+                  (0.3, 4.0), "intercept"),
+            Param("s0", steps, "nat/token", "loss owed to finite steps at the reference run",
+                  (0.05, 1.0), "intercept"),
+            Param("alpha", SLOPE if self.floor else SLOPE_OF_TOTAL, "1",
+                  "exponent of the loss in parameters", (0.05, 0.4), "slope"),
+            Param("alpha_s", QUICK, "1", "exponent of the loss in steps", (0.4, 1.0), "slope"),
+        )  # fmt: skip
+
+    def __call__(self, theta: Theta, x: Inputs) -> Any:
+        """Evaluate the loss, nat/token, at ``x["params"]`` and ``x["steps"]``, raw counts."""
+        xp = namespace(theta, x)
+        n, s = (relative(self, x, name, xp) for name in INPUTS)
+        of_size = theta["a0"] * xp.exp(-theta["alpha"] * n)
+        return self.irreducible(theta) + of_size + theta["s0"] * xp.exp(-theta["alpha_s"] * s)
+
+    def irreducible(self, theta: Theta) -> Any:
+        """Return the floor E; zero where the law has none."""
+        return theta["E"] if self.floor else 0.0 * theta["a0"]
+
+    def to_paper(self, theta: Theta) -> dict[str, Any]:
+        """Return N_c, S_c, alpha_N and alpha_S, and E where there is one."""
+        ref = sizes(self)
+        out = {"E": theta["E"]} if self.floor else {}
+        return out | {
+            "N_c": ref["params"] * theta["a0"] ** (1 / theta["alpha"]),
+            "S_c": ref["steps"] * theta["s0"] ** (1 / theta["alpha_s"]),
+            "alpha_N": theta["alpha"],
+            "alpha_S": theta["alpha_s"],
+        }
+
+    def from_paper(self, paper: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters at the reference from N_c and S_c."""
+        ref = sizes(self)
+        out = {"E": paper["E"]} if self.floor else {}
+        return out | {
+            "a0": (paper["N_c"] / ref["params"]) ** paper["alpha_N"],
+            "s0": (paper["S_c"] / ref["steps"]) ** paper["alpha_S"],
+            "alpha": paper["alpha_N"],
+            "alpha_s": paper["alpha_S"],
+        }
