@@ -48,7 +48,7 @@ def rates(exponent: Any, *, k: float = 4.0) -> xr.Dataset:
     alpha = exponent if isinstance(exponent, xr.DataArray) else xr.DataArray(np.asarray(exponent))
     alpha = alpha.astype(float).reset_coords(drop=True)
     if not (bool((alpha > 0).all()) and k > 0):
-        msg = "an exponent and k must be positive; found something else"
+        msg = f"exponents and k must be positive; found {float(alpha.min()):g} and k = {k:g}"
         raise SpecError(msg)
     said = {
         "per_doubling": "factor of the reducible loss when X doubles",

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_scaling.errors import SpecError
+from bayes_scaling.laws.steps import frontier_exponents, steps_left
 
 
 def step_allocation(alpha_n: Any, alpha_s: Any, alpha_b: Any) -> xr.Dataset:
@@ -49,9 +50,7 @@ def step_allocation(alpha_n: Any, alpha_s: Any, alpha_b: Any) -> xr.Dataset:
     [0.052, 0.684, 0.316]
     """
     n, s, b = (_positive(v) for v in (alpha_n, alpha_s, alpha_b))
-    loss = 1 / (1 / n + 1 / s + 1 / b)
-    found = {"loss": loss, "params": loss / n, "batch": loss / b, "steps": loss / s}
-    return xr.Dataset({**found, "tokens": found["batch"] + found["steps"]})
+    return xr.Dataset(frontier_exponents(n, s, b))
 
 
 def size_penalty(ratio: Any, alpha_n: Any, alpha_s: Any) -> xr.DataArray:
@@ -89,7 +88,7 @@ def size_penalty(ratio: Any, alpha_n: Any, alpha_s: Any) -> xr.DataArray:
     [1.16, 1.0, 1.2]
     """
     r, n, s = (_positive(v) for v in (ratio, alpha_n, alpha_s))
-    left = 1 + s / n * (1 - r**-n)
+    left = steps_left(r, n, s)
     reached = left > 0
     return (r * left.where(reached, 1.0) ** (-1 / s)).where(reached, np.inf)
 

@@ -213,6 +213,15 @@ def checked_choices(kind: type, what: str, choices: dict[str, Any]) -> dict[str,
     return choices
 
 
+class Checked:
+    """A law whose choices are checked however it is made."""
+
+    def __post_init__(self) -> None:
+        named = {f.name: getattr(self, f.name) for f in fields(self)}  # pyright: ignore
+        named.pop("reference")  # sizes may be traced
+        checked_choices(type(self), "law", named)
+
+
 def to_dict(thing: Any) -> dict[str, Any]:
     """Write a law or an observation model as plain data, leaving out choices at their default.
 

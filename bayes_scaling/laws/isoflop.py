@@ -12,7 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from bayes_scaling.laws._protocol import LAWS, Inputs, Reference, Theta, namespace, relative, sizes
+from bayes_scaling.laws._protocol import (
+    LAWS,
+    Checked,
+    Inputs,
+    Reference,
+    Theta,
+    namespace,
+    relative,
+    sizes,
+)
 from bayes_scaling.laws.joint import FLOOR, INPUTS, SLOPE
 from bayes_scaling.param import Param, Prior
 
@@ -22,7 +31,7 @@ BEND = Prior.of("LogNormal", median=0.03, sigma=1.0, times="mean_loss")
 
 @LAWS.register("isoflop")
 @dataclass(frozen=True)
-class IsoFlop:
+class IsoFlop(Checked):
     """Valleys of loss along budgets ``C = 6 N D``, with a power law through their lowest points.
 
     Parameters

@@ -32,7 +32,7 @@ INPUTS = ("params", "tokens")
 NOTHING = -1e30  # logarithm of a term that has vanished; float32 holds it too
 
 
-class _Surface(NamedTuple):
+class Surface(NamedTuple):
     """The numbers of the equation; None: no floor `E`, or the plain sum that is q = 1."""
 
     E: Any
@@ -43,7 +43,8 @@ class _Surface(NamedTuple):
     q: Any
 
 
-def _loss(s: _Surface, n: Any, d: Any, xp: Any) -> Any:
+def loss_of(s: Surface, n: Any, d: Any, xp: Any) -> Any:
+    """Evaluate the equation above."""
     floor = 0.0 if s.E is None else s.E
     if s.q is None:  # two positive terms: their sum needs no logarithm to be exact
         return floor + s.a0 * xp.exp(-s.alpha * n) + s.b0 * xp.exp(-s.beta * d)
@@ -54,12 +55,12 @@ def _loss(s: _Surface, n: Any, d: Any, xp: Any) -> Any:
     return floor + xp.exp(s.q * reducible)
 
 
-def _evaluate(law: Any, s: _Surface, x: Inputs) -> Any:
+def _evaluate(law: Any, s: Surface, x: Inputs) -> Any:
     xp = namespace({"a0": s.a0}, x)
-    return _loss(s, relative(law, x, "params", xp), relative(law, x, "tokens", xp), xp)
+    return loss_of(s, relative(law, x, "params", xp), relative(law, x, "tokens", xp), xp)
 
 
-def _optimum(law: Any, s: _Surface, product: Any) -> tuple[Any, Any]:
+def _optimum(law: Any, s: Surface, product: Any) -> tuple[Any, Any]:
     # On n + d = k the derivative vanishes where alpha u^(1/q) = beta v^(1/q), u and v the terms.
     xp = namespace({"a0": s.a0, "product": product})
     ref = sizes(law)
@@ -145,8 +146,8 @@ class Chinchilla:
             out += [Param("q", prior, "1", "how the two terms add; 1 is a sum", (0.05, 1.5))]
         return tuple(out)
 
-    def _surface(self, theta: Theta) -> _Surface:
-        return _Surface(
+    def _surface(self, theta: Theta) -> Surface:
+        return Surface(
             theta["E"] if self.floor else None,
             theta["a0"],
             theta["b0"],
@@ -243,9 +244,9 @@ class KaplanND:
             _exponent("beta", "tokens", slope),
         )
 
-    def _surface(self, theta: Theta) -> _Surface:
+    def _surface(self, theta: Theta) -> Surface:
         E = theta["E"] if self.floor else None
-        return _Surface(E, theta["a0"], theta["b0"], theta["alpha"], theta["beta"], theta["beta"])
+        return Surface(E, theta["a0"], theta["b0"], theta["alpha"], theta["beta"], theta["beta"])
 
     def __call__(self, theta: Theta, x: Inputs) -> Any:
         """Evaluate the loss, nat/token, at ``x["params"]`` and ``x["tokens"]``, raw counts."""

@@ -12,7 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from bayes_scaling.laws._protocol import LAWS, Inputs, Reference, Theta, namespace, relative, sizes
+from bayes_scaling.laws._protocol import (
+    LAWS,
+    Checked,
+    Inputs,
+    Reference,
+    Theta,
+    namespace,
+    relative,
+    sizes,
+)
 from bayes_scaling.laws.joint import FLOOR, SHARE, SLOPE, SLOPE_OF_TOTAL
 from bayes_scaling.param import Param, Prior
 
@@ -32,9 +41,25 @@ def _intercept(prior: Prior) -> Param:
     return Param("a0", prior, "nat/token", meaning, (0.05, 4.0), "intercept")
 
 
+class _OfOne(Checked):
+    of: Variable
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the law reads."""
+        return (self.of,)
+
+
+class _Falling(_OfOne):
+    @property
+    def decreasing(self) -> tuple[str, ...]:
+        """What may only lower the loss."""
+        return (self.of,)
+
+
 @LAWS.register("power_law")
 @dataclass(frozen=True)
-class PowerLaw:
+class PowerLaw(_Falling):
     """The power law ``L(X) = E + A / X^alpha``, and without a floor ``(X_c / X)^alpha``.
 
     Parameters
@@ -75,16 +100,6 @@ class PowerLaw:
     outcome: ClassVar[str] = "loss"
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        """What the law reads."""
-        return (self.of,)
-
-    @property
-    def decreasing(self) -> tuple[str, ...]:
-        """What may only lower the loss."""
-        return (self.of,)
-
-    @property
     def params(self) -> tuple[Param, ...]:
         """The parameters under these choices."""
         if not self.floor:
@@ -118,7 +133,7 @@ class PowerLaw:
 
 @LAWS.register("m4")
 @dataclass(frozen=True)
-class M4:
+class M4(_Falling):
     """The power law between two levels, ``(L - E) / (L_max - L)^k = b X^-alpha``.
 
     Runs too small to have learned anything stay in the fit, near the ceiling, instead of being cut
@@ -158,16 +173,6 @@ class M4:
 
     name: ClassVar[str] = "m4"
     outcome: ClassVar[str] = "loss"
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """What the law reads."""
-        return (self.of,)
-
-    @property
-    def decreasing(self) -> tuple[str, ...]:
-        """What may only lower the loss."""
-        return (self.of,)
 
     @property
     def params(self) -> tuple[Param, ...]:
@@ -232,7 +237,7 @@ def _above(at: Any, k: Any, xp: Any) -> Any:
 
 @LAWS.register("bnsl")
 @dataclass(frozen=True)
-class BrokenPowerLaw:
+class BrokenPowerLaw(_OfOne):
     """The broken power law ``L(X) = E + b X^-c0 prod_i (1 + (X / d_i)^(1 / f_i))^(-c_i f_i)``.
 
     Parameters
@@ -270,11 +275,6 @@ class BrokenPowerLaw:
 
     name: ClassVar[str] = "bnsl"
     outcome: ClassVar[str] = "loss"
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """What the law reads."""
-        return (self.of,)
 
     @property
     def params(self) -> tuple[Param, ...]:

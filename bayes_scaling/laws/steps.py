@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from bayes_scaling.laws._protocol import LAWS, Inputs, Reference, Theta, namespace, relative, sizes
-from bayes_scaling.laws.joint import FLOOR, SHARE, SLOPE, SLOPE_OF_TOTAL
+from bayes_scaling.laws.joint import FLOOR, SHARE, SLOPE, SLOPE_OF_TOTAL, Surface, loss_of
 from bayes_scaling.param import Param, Prior
 
 INPUTS = ("params", "steps")
@@ -76,8 +76,9 @@ class KaplanNS:
         """Evaluate the loss, nat/token, at ``x["params"]`` and ``x["steps"]``, raw counts."""
         xp = namespace(theta, x)
         n, s = (relative(self, x, name, xp) for name in INPUTS)
-        of_size = theta["a0"] * xp.exp(-theta["alpha"] * n)
-        return self.irreducible(theta) + of_size + theta["s0"] * xp.exp(-theta["alpha_s"] * s)
+        floor = theta["E"] if self.floor else None
+        terms = (theta["a0"], theta["s0"], theta["alpha"], theta["alpha_s"])
+        return loss_of(Surface(floor, *terms, None), n, s, xp)
 
     def irreducible(self, theta: Theta) -> Any:
         """Return the floor E; zero where the law has none."""
@@ -104,3 +105,23 @@ class KaplanNS:
             "alpha": paper["alpha_N"],
             "alpha_s": paper["alpha_S"],
         }
+
+
+def frontier_exponents(alpha_n: Any, alpha_s: Any, alpha_b: Any) -> dict[str, Any]:
+    """Return the exponents in compute of a run at its critical batch size, by quantity.
+
+    Both terms fall alike along the frontier, ``B_crit = B* / L^(1 / alpha_b)`` and compute is
+    ``6 N B_crit S_min``.
+    """
+    loss = 1 / (1 / alpha_n + 1 / alpha_s + 1 / alpha_b)
+    out = {"loss": loss, "params": loss / alpha_n, "batch": loss / alpha_b, "steps": loss / alpha_s}
+    return {**out, "tokens": out["batch"] + out["steps"]}
+
+
+def steps_left(ratio: Any, alpha_n: Any, alpha_s: Any) -> Any:
+    """Return what remains for steps at ``ratio`` times the best size, over that at the best size.
+
+    The loss less its size-term; not positive where a model that small never reaches the loss. It
+    takes ``left^(-1 / alpha_s)`` times the steps.
+    """
+    return 1 + alpha_s / alpha_n * (1 - ratio**-alpha_n)

@@ -9,7 +9,7 @@ from bayes_scaling.data.accounting import flops_6nd
 from bayes_scaling.data.coverage import TOLERANCE, groups
 from bayes_scaling.data.numbers import usable, values_of
 from bayes_scaling.data.read import read_runs
-from bayes_scaling.errors import Problem, TableError
+from bayes_scaling.errors import FitError, Problem, SpecError, TableError
 
 SIZES = 3  # different sizes at one budget, for a minimum to show
 REQUIRED = ("params", "tokens", "loss")
@@ -46,6 +46,8 @@ def runs_of(table: Any) -> Runs:
     ------
     TableError
         A column is missing or has gaps.
+    FitError
+        No usable run.
     """
     if not (isinstance(table, pd.DataFrame) and {"use", "flag"} <= set(table.columns)):
         table = read_runs(table)
@@ -61,6 +63,9 @@ def runs_of(table: Any) -> Runs:
     if problems:
         source = "run table"
         raise TableError(source, problems)
+    if used.empty:
+        msg = "no usable run in the table: every row is flagged as unusable; see its column `flag`"
+        raise FitError(msg)
     params, tokens, loss = (values_of(used, c) for c in REQUIRED)
     own = values_of(used, "flops") if "flops" in used else flops_6nd(params, tokens)
     return Runs(params, tokens, loss, np.where(np.isfinite(own), own, flops_6nd(params, tokens)))
@@ -78,6 +83,9 @@ def budgets_of(runs: Runs, tolerance: float = TOLERANCE) -> list[Budget]:
     >>> len(budgets_of(runs_of(bs.load_dataset("simulated-chinchilla"))))
     9
     """
+    if not 0 <= tolerance < np.inf:
+        msg = f"tolerance is a share of a budget, such as 0.02; found {tolerance!r}"
+        raise SpecError(msg)
     labels = groups(runs.flops, tolerance)
     out = []
     for label in np.unique(labels):

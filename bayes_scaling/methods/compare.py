@@ -12,7 +12,7 @@ import xarray as xr
 from bayes_scaling.data.coverage import TOLERANCE
 from bayes_scaling.decision import allocate
 from bayes_scaling.decision.allocate import PER_TOKEN
-from bayes_scaling.errors import BayesScalingError
+from bayes_scaling.errors import BayesScalingError, SpecError
 from bayes_scaling.inference.fit import fit
 from bayes_scaling.laws import Chinchilla, IsoFlop
 from bayes_scaling.methods.budgets import budgets_of, runs_of
@@ -52,6 +52,10 @@ def three_ways(
     ------
     TableError
         The table lacks a column.
+    SpecError
+        The target is not positive.
+    FitError
+        No usable run.
 
     Notes
     -----
@@ -67,6 +71,9 @@ def three_ways(
     >>> bool(table.loc["3 joint law", ("a", 0.05)] < 0.5126 < table.loc["3 joint law", ("a", 0.95)])
     True
     """
+    if not 0 < target < np.inf:
+        msg = f"target: positive FLOP, such as 1e24; found {target!r}"
+        raise SpecError(msg)
     usable = runs_of(runs)
     frame = pd.DataFrame(usable._asdict()).assign(use=True, flag="")
     rng = np.random.default_rng(seed)
@@ -119,7 +126,7 @@ def three_ways(
                 warnings.simplefilter("ignore", UntrustedFitWarning)
                 found, remark = way()
         except BayesScalingError as error:
-            found, remark = {}, f"none: {str(error).splitlines()[0]}"
+            found, remark = {}, f"none: {' '.join(str(error).split())}"
         rows[name] = _row(found, target, remark)
     return pd.DataFrame(rows).T.sort_index().infer_objects()
 

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_scaling.errors import SpecError
+from bayes_scaling.inference.sampling import counted
 
 LEAST = 4  # optima: two for the line, and two to see how they scatter about it
 
@@ -38,7 +39,8 @@ def frontier(
     Raises
     ------
     SpecError
-        Lengths differ, fewer than four budgets or two different ones, or a number is not positive.
+        Lengths differ, fewer than four budgets or two different ones, or a number is not positive;
+        no draws.
 
     Notes
     -----
@@ -55,7 +57,10 @@ def frontier(
     >>> bool(abs(line.a.mean() - 0.5) < 0.03)
     True
     """
-    x, y, sd = (np.asarray(v, float) for v in np.broadcast_arrays(flops, optimum, relative_sd))
+    counted(draws=draws)
+    given = [np.asarray(v, float) for v in (flops, optimum, relative_sd)]
+    shapes = {v.shape for v in given if v.ndim}
+    x, y, sd = np.broadcast_arrays(*given) if len(shapes) == 1 else [np.empty((0, 0))] * 3
     fine = all(np.all(np.isfinite(v) & (v > 0)) for v in (x, y, sd))
     if x.ndim != 1 or not fine or len(np.unique(x)) < 2 or len(x) < LEAST:
         msg = (

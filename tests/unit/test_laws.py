@@ -527,6 +527,16 @@ def test_an_unknown_choice_is_told_what_was_meant():
         law_from_dict({"name": "kaplan_nd", "nested": True})
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("power_law", {"of": "token"}), ("bnsl", {"breaks": 3}), ("isoflop", {"frontier": "powr"})],
+)
+def test_a_wrong_choice_is_refused_however_the_law_is_made(name, wrong):
+    ((choice, value),) = wrong.items()
+    with pytest.raises(SpecError, match=f"{choice} = {value!r} is not one of"):
+        LAWS[name](**wrong)
+
+
 def test_a_law_without_reference_says_how_to_get_one():
     with pytest.raises(SpecError, match=r"no reference sizes yet; bind it to a table"):
         Chinchilla()(theta_of(Chinchilla()), {"params": 1e9, "tokens": 1e10})

@@ -151,6 +151,12 @@ def test_what_they_refuse(ladder):
         bs.parabola_bias(fit, ladder(0))
     with pytest.raises(SpecError, match="target: positive FLOP"):
         bs.parabola_bias(bs.load_posterior("chinchilla"), ladder(0), -1.0)
+    with pytest.raises(FitError, match="no usable run"):
+        bs.approach1(bs.read_runs(ladder(0)).assign(use=False))
+    with pytest.raises(SpecError, match="tolerance is a share"):
+        bs.approach2(ladder(0), tolerance=-1)
+    with pytest.raises(SpecError, match="target: positive FLOP"):
+        bs.three_ways(ladder(0), -1.0)
     alone = pd.DataFrame({"params": [1e8, 1e9], "tokens": [2e9, 2e10], "loss": [2.5, 3.0]})
     with pytest.raises(FitError, match="envelope needs a range of compute"):
         bs.approach1(alone)
@@ -262,5 +268,9 @@ def test_what_the_errors_are_called_does_not_matter_and_two_tables_are_independe
 def test_what_a_line_through_optima_needs():
     with pytest.raises(SpecError, match="at least 4 optima"):
         bs.frontier([1e17, 1e18, 1e19], [1e8, 3e8, 1e9])
+    with pytest.raises(SpecError, match="draws 0"):
+        bs.frontier(np.geomspace(1e17, 1e20, 5), np.arange(1.0, 6.0), draws=0)
+    with pytest.raises(SpecError, match="at least 4 optima"):
+        bs.frontier(np.geomspace(1e17, 1e20, 5), np.arange(1.0, 5.0))
     with pytest.raises(SpecError, match="positive numbers"):
         bs.frontier([1e17, 1e18, 1e19, 1e20], [1e8, np.nan, 1e9, 3e9])
