@@ -8,9 +8,8 @@ from matplotlib.axes import Axes
 
 from bayes_scaling.errors import SpecError
 from bayes_scaling.plots import _style as style
-from bayes_scaling.plots import _ticks as ticks
 from bayes_scaling.plots._runs import detail_of, light, loss_along, runs_of
-from bayes_scaling.plots.loss import POINTS, draw_floor
+from bayes_scaling.plots.loss import POINTS, draw_fan, draw_floor
 from bayes_scaling.results import model_of, theta_of
 from bayes_scaling.trust import warn_if_untrusted
 
@@ -73,20 +72,11 @@ def plot_curve(
     grid = np.geomspace(min(low / 1.5, far / 10), far, POINTS)
     fan = loss_along(thin, group, **{of: grid})
     own, (ax,) = ax is None, style.panels(ax, 1, (7.6, 5.0))
-    style.tidy(ax)
-    ticks.log_axis(ax.xaxis, ticks.power)
-    style.fan(ax, grid, fan, style.BLUE, f"law: {style.BANDS}")
+    seen = None if runs is None else end
+    draw_fan(ax, grid, fan, f"law: {style.BANDS}", seen)
     draw_floor(ax, law, thin, group)
-    ax.set(xlabel=LABELS[of], ylabel="loss (nat/token)", xlim=(grid[0], grid[-1] * 1.15))
-    style.interval_bars(ax, grid[-1:], fan[:, -1:], style.BLUE)
-    small: dict[str, Any] = {"textcoords": "offset points", "va": "top", "fontsize": 9}
-    said = f"{ticks.rounded(fan[[0, 2, 4], -1])} at {ticks.power(grid[-1])}"
-    white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-    bold = {"ha": "right", "color": style.BLUE, "fontweight": "bold", "bbox": white}
-    ax.annotate(said, (1.0, 1.0), (-4, -18), "axes fraction", **small, **bold)
+    ax.set_xlabel(LABELS[of])
     if runs is not None:
-        ax.axvline(end, color=style.INK, linewidth=1, linestyle=(0, (1, 2)))
-        ax.annotate("largest run", (end, 1.0), (4, -4), ("data", "axes fraction"), **small)
         ax.scatter(runs[of], runs[law.outcome], s=18, color=style.INK, linewidths=0.4,
                    edgecolors="white", zorder=3, label="runs fitted")  # fmt: skip
     style.legend([ax], own, 2)

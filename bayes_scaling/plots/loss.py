@@ -73,21 +73,9 @@ def plot_loss(
     grid = _grid(end or 1e22, runs, to)
     fan = quantiles(allocate(thin, grid, group=group)["loss_opt"])
     own, (ax,) = ax is None, style.panels(ax, 1, (7.6, 5.0))
-    style.tidy(ax)
-    ticks.log_axis(ax.xaxis, ticks.power)
-    style.fan(ax, grid, fan, style.BLUE, f"best run L*(C): {style.BANDS}")
+    draw_fan(ax, grid, fan, f"best run L*(C): {style.BANDS}", end)
     draw_floor(ax, law, thin, group)
-    ax.set(xlabel=style.COMPUTE, ylabel="loss (nat/token)", xlim=(grid[0], grid[-1] * 1.15))
-    style.interval_bars(ax, grid[-1:], fan[:, -1:], style.BLUE)
-    # The curve falls, so the upper right corner is free whatever the data.
-    small: dict[str, Any] = {"textcoords": "offset points", "va": "top", "fontsize": 9}
-    said = f"{ticks.rounded(fan[[0, 2, 4], -1])} at {ticks.power(grid[-1])}"
-    white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-    bold = {"ha": "right", "color": style.BLUE, "fontweight": "bold", "bbox": white}
-    ax.annotate(said, (1.0, 1.0), (-4, -18), "axes fraction", **small, **bold)
-    if end is not None:
-        ax.axvline(end, color=style.INK, linewidth=1, linestyle=(0, (1, 2)))
-        ax.annotate("largest run", (end, 1.0), (4, -4), ("data", "axes fraction"), **small)
+    ax.set_xlabel(style.COMPUTE)
     if runs is not None:
         ratio = (runs["tokens"] / runs["params"]).to_numpy()
         points = style.by_ratio(ax, runs["compute"], runs[law.outcome], ratio, label="runs fitted")
@@ -104,6 +92,24 @@ def _grid(end: float, runs: pd.DataFrame | None, to: float | None) -> np.ndarray
         msg = f"to: positive FLOP, such as 1e24; found {to!r}"
         raise SpecError(msg)
     return np.geomspace(min(low, high / 10), high, POINTS)
+
+
+def draw_fan(ax: Axes, grid: np.ndarray, fan: np.ndarray, label: str, end: float | None) -> None:
+    """Draw a loss that falls along a log axis, write its last value, mark the largest run."""
+    style.tidy(ax)
+    ticks.log_axis(ax.xaxis, ticks.power)
+    style.fan(ax, grid, fan, style.BLUE, label)
+    ax.set(ylabel="loss (nat/token)", xlim=(grid[0], grid[-1] * 1.15))
+    style.interval_bars(ax, grid[-1:], fan[:, -1:], style.BLUE)
+    # The curve falls, so the upper right corner is free whatever the data.
+    small: dict[str, Any] = {"textcoords": "offset points", "va": "top", "fontsize": 9}
+    said = f"{ticks.rounded(fan[[0, 2, 4], -1])} at {ticks.power(grid[-1])}"
+    white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+    bold = {"ha": "right", "color": style.BLUE, "fontweight": "bold", "bbox": white}
+    ax.annotate(said, (1.0, 1.0), (-4, -18), "axes fraction", **small, **bold)
+    if end is not None:
+        ax.axvline(end, color=style.INK, linewidth=1, linestyle=(0, (1, 2)))
+        ax.annotate("largest run", (end, 1.0), (4, -4), ("data", "axes fraction"), **small)
 
 
 def draw_floor(ax: Axes, law: Any, fit: xr.DataTree, group: str | None) -> None:
