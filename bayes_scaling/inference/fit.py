@@ -57,7 +57,7 @@ def fit(
     chains, warmup : int
         For NUTS.
     seed : int
-        Equal seeds give equal fits on one device.
+        Equal seeds give equal fits of one table on one device; two tables' draws are independent.
     progress : bool, optional
         Show NUTS's progress bar; by default only at a terminal.
     force : bool, default False

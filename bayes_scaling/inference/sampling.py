@@ -10,6 +10,7 @@ import numpy as np
 
 from bayes_scaling.errors import SpecError
 from bayes_scaling.inference._cache import keep_compiled
+from bayes_scaling.inference._seed import own_seed
 from bayes_scaling.inference._x64 import in_float64
 from bayes_scaling.inference.laplace import (
     GOOD_K,
@@ -124,7 +125,7 @@ def sample(
     chains, warmup : int
         For NUTS.
     seed : int
-        Equal seeds give equal draws on one device.
+        Equal seeds give equal draws of one table on one device, independent ones of two tables.
     progress : bool
         Show NUTS's progress bar.
 
@@ -154,6 +155,7 @@ def sample(
     counted(draws=draws, chains=chains, warmup=warmup)
     keep_compiled()
     data = jax.tree.map(np.asarray, data)
+    seed = own_seed(seed, data)
     target = target_of(program, data)
     everywhere = placed(data)
     optimum = optimise(target, data, everywhere, seed)

@@ -1,12 +1,12 @@
 """A line through optima that somebody else has estimated, the trust in their errors learned."""
 
-import zlib
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bayes_scaling.errors import SpecError
+from bayes_scaling.inference._seed import own_seed
 from bayes_scaling.inference.sampling import counted
 
 LEAST = 4  # optima: two for the line, and two to see how they scatter about it
@@ -73,8 +73,7 @@ def frontier(
     design = np.stack([np.ones_like(x), np.log(x) - middle], axis=1)
     line, *_ = np.linalg.lstsq(design * weight[:, None], np.log(y) * weight, rcond=None)
     left = (np.log(y) - design @ line) * weight
-    # Two tables under one seed are to be independent: their draws are subtracted from each other.
-    rng = np.random.default_rng([seed, zlib.crc32(y.tobytes())])
+    rng = np.random.default_rng(own_seed(seed, y))
     free = len(x) - 2
     scale = np.sqrt(np.sum(left**2) / rng.chisquare(free, size=(4, -(-draws // 4))))
     # Level and slope are independent about the weighted centre.
