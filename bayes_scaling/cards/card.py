@@ -13,11 +13,15 @@ SCHEMA = 1
 
 
 class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The table the reference posterior was fitted to: its name, hash and rows; never the table."""
+    """The table the reference posterior was fitted to: its name, hash and rows; never the table.
+
+    `keep` names the rows used: in these columns, only these values.
+    """
 
     name: str
     sha256: str = ""
     rows: int = 0
+    keep: dict[str, list[Any]] = {}
 
 
 class Sampler(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,7 +73,8 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Write the card for a person."""
         lines = [f"{self.name}: {self.title}", "", self.story.strip(), ""]
         if self.data:
-            lines.append(f"data        {self.data.name}, {self.data.rows} runs")
+            some = "".join(f", {k} {' or '.join(map(str, v))}" for k, v in self.data.keep.items())
+            lines.append(f"data        {self.data.name}{some}, {self.data.rows} runs")
         lines.append(f"law         {_choices(self.model.get('law', 'chinchilla'))}")
         lines.append(f"observation {_choices(self.model.get('observation', 'student_t'))}")
         s = self.sampler
@@ -121,4 +126,6 @@ def read_card(path: Path) -> Card:
 def write_card(card: Card, path: Path) -> None:
     """Write a card as TOML, leaving out what is not set."""
     plain = {k: v for k, v in msgspec.to_builtins(card).items() if v not in (None, [], {})}
+    if card.data and not card.data.keep:
+        del plain["data"]["keep"]
     path.write_text(tomli_w.dumps(plain, multiline_strings=True), "utf-8")

@@ -115,14 +115,15 @@ def build(folder: str | Path, **options: Any) -> xr.DataTree:
     made.attrs["recorded"] = json.dumps([list(v) for v in check(made).verdicts])
     # The draws of the parameters alone: what follows from them is computed when it is opened.
     model = load_model(path)
-    names = {p.name for p in model.params}
-    keep = [v for v in made["posterior"].data_vars if str(v).split("_")[0] in names]
+    sampled = {f"{p.name}{end}" for p in model.params for end in ("", "_group", "_sd", "_z")}
+    keep = [v for v in made["posterior"].data_vars if v in sampled]
     slim = made.drop_nodes([g for g in made.children if g != "posterior"])
     slim["posterior"] = made["posterior"].to_dataset()[keep]
     slim.attrs["posterior_sha256"] = ""
     save_fit(_signed(slim), path.parent / "posterior.nc", data=False)
     rows = int(made.attrs["rows"])
-    data = Data(card.data.name, describe_dataset(card.data.name).sha256, rows)
+    sha256 = describe_dataset(card.data.name).sha256
+    data = msgspec.structs.replace(card.data, sha256=sha256, rows=rows)
     write_card(msgspec.structs.replace(card, data=data, acceptance=accepted), path)
     return made
 
@@ -142,7 +143,20 @@ def _fit_card(name: str | Path, **options: Any) -> xr.DataTree:
     s = card.sampler
     how = {"method": s.method, "draws": s.draws, "chains": s.chains, "warmup": s.warmup}
     options = options if "method" in options else {**how, **options}
-    return fit(load_model(name), load_dataset(card.data.name), **{"seed": s.seed, **options})
+    return fit(load_model(name), _table_of(card.data), **{"seed": s.seed, **options})
+
+
+def _table_of(data: Data) -> pd.DataFrame:
+    runs = load_dataset(data.name)
+    for column, values in data.keep.items():
+        if column not in runs:
+            msg = f"data.keep: table {data.name!r} has no column {column!r}"
+            raise SpecError(msg)
+        runs = runs.loc[runs[column].isin(values)]
+        if not len(runs):
+            msg = f"data.keep: no run of {data.name!r} has {column} in {values}"
+            raise SpecError(msg)
+    return runs
 
 
 def _acceptance(made: xr.DataTree) -> dict[str, Any]:

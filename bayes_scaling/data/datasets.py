@@ -182,9 +182,7 @@ def _parse(dataset: Dataset, content: bytes) -> pd.DataFrame:
     table = pd.read_csv(
         io.BytesIO(content), dtype={f.name: dtypes[f.dtype] for f in dataset.fields}
     )
-    if dataset.drop:
-        table = table.loc[~table[dataset.drop]].reset_index(drop=True)
-    return table
+    return dataset.rows_of(table)
 
 
 def _simulate(dataset: Dataset) -> pd.DataFrame:

@@ -26,5 +26,5 @@ def own_seed(seed: int, data: Any) -> int:
     """
     mark = 0
     for leaf in jax.tree.leaves(data):
-        mark = zlib.crc32(np.ascontiguousarray(leaf), mark)
+        mark = zlib.crc32(np.asarray(leaf).tobytes(), mark)
     return int(np.random.SeedSequence([seed, mark]).generate_state(1)[0] >> 1)

@@ -5,17 +5,21 @@ trusted says so on the figure itself, since figures travel without the session t
 """
 
 from bayes_scaling.plots.curve import plot_curve
+from bayes_scaling.plots.exponents import plot_exponents
 from bayes_scaling.plots.frontier import plot_frontier
 from bayes_scaling.plots.isoflop import plot_isoflop
 from bayes_scaling.plots.loss import plot_loss
 from bayes_scaling.plots.posterior import plot_posterior
 from bayes_scaling.plots.residuals import plot_residuals
+from bayes_scaling.plots.sizes import plot_sizes
 
 __all__ = [
     "plot_curve",
+    "plot_exponents",
     "plot_frontier",
     "plot_isoflop",
     "plot_loss",
     "plot_posterior",
     "plot_residuals",
+    "plot_sizes",
 ]

@@ -16,6 +16,7 @@ from bayes_scaling.plots._ticks import count, log_axis
 BLUE, VERMILLION, GREEN, INK, GREY, PALE = (
     "#0072B2", "#D55E00", "#009E73", "#222222", "#767676", "#ECECEC",
 )  # fmt: skip
+COLORS = (BLUE, VERMILLION, GREEN, "#CC79A7", "#56B4E9", "#E69F00", INK)  # in order of use
 # Viridis without its last tenth: lightness orders it, and its yellow is lost on white.
 SEQUENCE = LinearSegmentedColormap.from_list(
     "sequence", ["#440154", "#3B528B", "#21918C", "#5EC962", "#C8D520"]

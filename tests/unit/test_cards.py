@@ -18,6 +18,8 @@ SAMPLED = [n for n in NAMES if load_card(n).data]
 
 def test_the_shipped_cards_are_listed():
     shipped = {"chinchilla", "chinchilla-245", "chinchilla-hoffmann", "kaplan2020"}
+    recipes = ("kaplan", "head", "warmup", "cosine", "tuned")
+    shipped |= {f"porian-{c}-{r}" for c in ("refinedweb", "openwebtext2") for r in recipes}
     assert shipped <= set(bs.list_models()["name"])
 
 
@@ -39,7 +41,8 @@ def test_a_reference_posterior_meets_its_checks_and_holds_no_data(name):
     assert list(fit.children) == ["posterior"]
     assert bs.check(fit).status != "FAIL"
     table = bs.check(fit).to_frame().set_index("name")
-    assert table.loc["R-hat and ESS", "status"] == "PASS"
+    sampled = {"nuts": "R-hat and ESS", "laplace": "k-hat"}[fit.attrs["method"]]
+    assert table.loc[sampled, "status"] == "PASS"
 
 
 def test_the_first_published_joint_law():
@@ -106,3 +109,46 @@ def test_a_reference_posterior_comes_out_the_same(name):
     # Another engine and seed: every mean within 0.15 posterior sd of the reference's.
     again = bs.reproduce(name, method="laplace", seed=7)
     assert again.same, str(again)
+
+
+@pytest.mark.slow
+@needs_real_tables
+@pytest.mark.parametrize("name", [n for n in SAMPLED if load_card(n).sampler.method == "laplace"])
+def test_a_posterior_by_importance_comes_out_the_same_by_nuts(name):
+    again = bs.reproduce(name, method="nuts", draws=2000, seed=7)
+    assert again.same, str(again)
+
+
+@needs_real_tables
+def test_a_card_of_some_rows_refuses_rows_that_are_not_there(tmp_path):
+    folder = tmp_path / "mine"
+    shutil.copytree(MODELS / "porian-refinedweb-tuned", folder)
+    text = (folder / "card.toml").read_text()
+    for wrong, said in (
+        (
+            text.replace("[data.keep]\nexperiment", "[data.keep]\nexperimant"),
+            "no column 'experimant'",
+        ),
+        (text.replace('"tuned_no_decay"', '"tuned"'), r"has experiment in \['tuned'\]"),
+    ):
+        (folder / "card.toml").write_text(wrong)
+        with pytest.raises(SpecError, match=said):
+            bs.reproduce(folder)
+
+
+@needs_real_tables
+@pytest.mark.parametrize("name", [n for n in NAMES if n.startswith("porian")])
+def test_valleys_agree_with_the_published_exponents(name):
+    """Their 95 % intervals come from optima budget by budget, ours from all runs along a line.
+
+    Kaplan's own recipe on RefinedWeb is the one that differs: 0.888 (0.854, 0.924) for 0.835
+    (0.824, 0.846). Its grids are wide and one-sided, and its valleys lie on no straight line; with
+    a minimum of its own per budget the exponent is 0.87 (0.81, 0.92).
+    """
+    found = load_card(name)
+    (recipe,) = found.data.keep["experiment"]
+    published, low, high = bs.describe_dataset(found.data.name).published["a"][recipe]
+    a = bs.load_posterior(name)["posterior"]["a"]
+    own = a.quantile([0.025, 0.975]).values
+    assert float(a.mean()) == pytest.approx(published, abs=0.06)
+    assert (own[0] < high and low < own[1]) == (name != "porian-refinedweb-kaplan"), own

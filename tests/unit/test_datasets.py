@@ -84,8 +84,8 @@ def test_an_unverified_conversion_says_so():
 def test_the_chinchilla_views_share_one_file():
     kept, whole = catalogue()["chinchilla"], catalogue()["chinchilla-245"]
     assert (kept.rows, whole.rows) == (240, 245)
-    assert kept.drop == "dropped_by_besiroglu"
-    assert not whole.drop
+    assert kept.keep == {"dropped_by_besiroglu": [False]}
+    assert not whole.keep
     assert (kept.file, kept.sha256, kept.sources) == (whole.file, whole.sha256, whole.sources)
 
 
@@ -236,7 +236,7 @@ def test_a_table_is_downloaded_once_converted_and_cached(served, monkeypatch):
 
 
 def test_the_whole_file_is_cached_and_views_are_made_of_it(served, monkeypatch):
-    use(monkeypatch, small(), small(name="whole", rows=6, drop=""))
+    use(monkeypatch, small(), small(name="whole", rows=6, keep={}))
     assert len(datasets.load_dataset("small", raw=True)) == 1
     assert len(datasets.load_dataset("whole", raw=True)) == 6
     assert len(served) == 1

@@ -13,9 +13,12 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from itertools import groupby
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bayes_scaling._registry import Registry
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Kind = Literal["embedded", "upstream", "simulated"]
 
@@ -94,8 +97,8 @@ class Dataset:
         What it was checked against.
     loader : str
         For a simulated data set, the function that makes it, as ``package.module:function``.
-    drop : str
-        True in this column: the row belongs to the file, not to this data set.
+    keep : mapping of str to list
+        In these columns only these values: other rows are the file's, not this data set's.
     float_format : str
         How floats are written in the tidy table.
     published : mapping
@@ -120,7 +123,7 @@ class Dataset:
     verified: bool = False
     checked: str = ""
     loader: str = ""
-    drop: str = ""
+    keep: Mapping[str, list[Any]] = field(default_factory=dict, hash=False, repr=False)
     float_format: str = "%.8g"
     published: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
 
@@ -128,6 +131,12 @@ class Dataset:
     def is_runs(self) -> bool:
         """Whether each row is a training run with params, tokens and loss."""
         return {"params", "tokens", "loss"} <= set(self.roles)
+
+    def rows_of(self, table: "pd.DataFrame") -> "pd.DataFrame":
+        """Return the rows of its file's table that are this data set's."""
+        for column, values in self.keep.items():
+            table = table.loc[table[column].isin(values)]
+        return table.reset_index(drop=True)
 
     def __str__(self) -> str:
         """Write the page."""

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import numpy as np
-
 from bayes_scaling.data.catalogue import Dataset
 from bayes_scaling.errors import DatasetError
 
@@ -66,7 +64,7 @@ def _check(dataset: Dataset, table: "pd.DataFrame") -> None:
         extra = [c for c in columns if c not in expected]
         what = f"columns differ: lacking {lacking}, unexpected {extra}"
         raise DatasetError(_failed(dataset, what if lacking or extra else "columns in other order"))
-    kept = len(table) - (np.count_nonzero(table[dataset.drop]) if dataset.drop else 0)
+    kept = len(dataset.rows_of(table))
     if kept != dataset.rows:
         raise DatasetError(_failed(dataset, f"{kept} rows where the catalogue has {dataset.rows}"))
 
