@@ -126,7 +126,8 @@ class _Scatter:
 
     def add(self, mu: Any, scatter: np.ndarray) -> np.ndarray:
         """Put NumPy draws of the scatter about `mu`."""
-        return mu * np.exp(scatter) if self.scale == "log" else mu + scatter
+        with np.errstate(over="ignore"):  # with nu near 1 a draw may be infinite, and is
+            return mu * np.exp(scatter) if self.scale == "log" else mu + scatter
 
     def about(self, mu: Any, make: Any) -> Any:
         """Put ``make(location)`` on the loss: through its logarithm, or as it is.

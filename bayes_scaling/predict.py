@@ -29,7 +29,8 @@ def predict(
         A fit.
     at : mapping or DataFrame
         The law's inputs, such as ``{"params": 70e9, "tokens": [1e12, 2e12]}``, raw counts; the
-        values broadcast to one dimension, `point`.
+        values broadcast to one dimension, `point`. A run table will do: columns that neither law
+        nor scatter nor `beyond` reads are left alone.
     group : str, optional
         Which group of a pooled model; the population's without it.
     seed : int
@@ -45,7 +46,7 @@ def predict(
     Raises
     ------
     SpecError
-        An input is missing, or not positive.
+        An input is missing, no number, or not positive.
     FitError
         The scatter depends on a column that `at` does not give.
 
@@ -85,7 +86,17 @@ def _law_mean(model: Any, theta: Mapping[str, Any], x: Mapping[str, Any]) -> xr.
 
 
 def _points(model: Any, at: Mapping[str, Any] | pd.DataFrame) -> dict[str, np.ndarray]:
-    given = {str(k): np.atleast_1d(np.asarray(at[k], float)) for k in at}
+    used = {*model.law.inputs, *model.observation.inputs, "params", "tokens", "flops"}
+    given, texts = {}, []
+    for k in used.intersection(map(str, at)):
+        try:
+            given[k] = np.atleast_1d(np.asarray(at[k], float))
+        except (TypeError, ValueError):
+            texts.append(k)
+    if texts:
+        names = ", ".join(sorted(texts))
+        msg = f"{names}: numbers wanted, raw counts (70e9); found {at[texts[0]]!r}"
+        raise SpecError(msg)
     missing = [k for k in model.law.inputs if k not in given]
     if missing:
         msg = f"prediction needs {', '.join(model.law.inputs)}; {', '.join(missing)} not given"

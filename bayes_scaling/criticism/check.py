@@ -20,6 +20,7 @@ ORDER = ("PASS", "SKIP", "REVIEW", "FAIL")
 LEARNED = 0.1  # contraction below which a parameter's posterior is its prior
 FLOOR_SD = 0.25  # of the loss left to remove at the best run: its 95 % interval is as wide as that
 FAR = 1.0  # decades of compute beyond which the law, not the noise, is the likeliest error
+CAUCHY = 1.5  # degrees of freedom below which the scatter has neither variance nor a likely cause
 INFLUENTIAL = 0.7  # Pareto k of leave-one-out above which one run carries the fit
 
 
@@ -78,7 +79,9 @@ def check(fit: xr.DataTree, *, budget: float | None = None) -> Check:
     400, no divergences, E-BFMI > 0.3.
     Data: posterior predictive p of four statistics, each flagged below 0.005 (so a true model is
     flagged once in 50 at most), Pareto k of leave-one-out. Learning: contraction
-    ``1 - var(posterior) / var(prior)`` of every parameter, and whether the floor is identified.
+    ``1 - var(posterior) / var(prior)`` of every parameter, whether the floor is identified, and
+    whether the scatter has tails (median of nu below 1.5) that no measurement has: the law then
+    fails for some of the runs, and the others decide.
 
     References
     ----------
@@ -100,7 +103,7 @@ def check(fit: xr.DataTree, *, budget: float | None = None) -> Check:
         Verdict("table", "FAIL", reason, "add the runs that the table's summary asks for")
         for reason in json.loads(fit.attrs.get("refusals", "[]"))
     ]
-    out += _table(fit) + predictive_verdicts(fit) + [_influence(fit)] + _learning(fit)
+    out += _table(fit) + predictive_verdicts(fit) + [_influence(fit)] + _tails(fit) + _learning(fit)
     out = _recorded(fit, out)
     if budget is not None:
         out.append(_distance(fit, float(budget)))
@@ -168,6 +171,18 @@ def _influence(fit: xr.DataTree) -> Verdict:
     worst = float(k.max())
     found = f"largest Pareto k {worst:.2f} (run {k.run.values[int(np.argmax(k.values))]})"
     return Verdict(name, "PASS" if worst < INFLUENTIAL else "REVIEW", found, do)
+
+
+def _tails(fit: xr.DataTree) -> list[Verdict]:
+    if "nu" not in fit["posterior"]:
+        return []
+    low, mid, high = np.quantile(fit["posterior"]["nu"].values, [0.025, 0.5, 0.975])
+    found = f"nu {mid:.1f} [{low:.1f}, {high:.1f}]"
+    do = (
+        "the law fails for some runs, which the tails set aside: see plot_residuals; leave them "
+        "out by a rule (nearer the optimum, fewer decades) or take another law"
+    )
+    return [Verdict("tails", "PASS" if mid > CAUCHY else "REVIEW", found, do)]
 
 
 def _learning(fit: xr.DataTree) -> list[Verdict]:

@@ -46,7 +46,8 @@ def predictive_p(fit: xr.DataTree) -> dict[str, float]:
     centre = np.log(np.median(replicated, axis=0))
     seen = fit["observed_data"].to_dataset()[name].isel(every)
     measured = np.log(seen.values)[None] - centre
-    replicated = np.log(replicated) - centre
+    with np.errstate(divide="ignore"):  # a replicate far down the tail of a Cauchy may be 0
+        replicated = np.log(replicated) - centre
     out = {}
     for label, statistic in _statistics(data).items():
         seen, simulated = statistic(measured)[0], statistic(replicated)

@@ -8,23 +8,26 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_scaling.decision import allocate
 from bayes_scaling.errors import SpecError
 from bayes_scaling.methods.compare import PROBS
 from bayes_scaling.results import SAMPLES
 
+ANYWHERE = 1e20  # FLOP: a line is known by one of its points
 NEGLIGIBLE = 0.02  # change of the exponent: a factor 1.3 in N* over six decades of compute
 
 
 def effects(
-    lines: Mapping[str, xr.Dataset], target: float | None = None, *, negligible: float = NEGLIGIBLE
+    recipes: Mapping[str, Any], target: float | None = None, *, negligible: float = NEGLIGIBLE
 ) -> pd.DataFrame:
     """Tabulate a chain of recipes, each with one correction more than the one before.
 
     Parameters
     ----------
-    lines : mapping of str to xarray.Dataset over (chain, draw)
-        For every recipe, in order, draws of `a` and `log_g` of its ``N* = e^log_g C^a``, such as
-        `frontier` returns.
+    recipes : mapping of str to DataTree or Dataset
+        In order, what is known of each: a fit of a law in `params` and `tokens` whose frontier is
+        a power law, or draws of `a` and `log_g` of ``N* = e^log_g C^a`` over (chain, draw), such
+        as `frontier` returns. Draws are compared one by one, as many as the shortest has.
     target : float, FLOP, optional
         Where N* is wanted.
     negligible : float, default 0.02
@@ -41,8 +44,8 @@ def effects(
     Raises
     ------
     SpecError
-        Fewer than two recipes, draws that do not match, or a `target` or `negligible` that is not
-        positive.
+        Fewer than two recipes, one without `a` and `log_g`, or a `target` or `negligible` that is
+        not positive.
 
     Notes
     -----
@@ -63,35 +66,48 @@ def effects(
     >>> round(table.loc["new", ("change", 0.5)], 2), table.loc["new", ("matters", "")]
     (-0.2, 1.0)
     """
-    _refuse(lines, target, negligible)
-    a = {k: line["a"].values.ravel() for k, line in lines.items()}
-    names = list(a)
-    whole = a[names[-1]] - a[names[0]]
-    change = {names[0]: np.full_like(whole, np.nan)}
-    change |= {after: a[after] - a[before] for before, after in pairwise(names)}
+    _refuse(recipes, target, negligible)
+    lines = {name: _line(known) for name, known in recipes.items()}
+    few = min(len(a) for a, _ in lines.values())
+    slopes = {name: a[:few] for name, (a, _) in lines.items()}
+    names = list(slopes)
+    whole = slopes[names[-1]] - slopes[names[0]]
+    change = {names[0]: np.full(few, np.nan)}
+    change |= {after: slopes[after] - slopes[before] for before, after in pairwise(names)}
     rows = {}
-    for name, line in lines.items():
-        values = {"a": a[name], "change": change[name], "share": change[name] / whole}
+    for name, (a, log_g) in lines.items():
+        values = {"a": a, "change": change[name], "share": change[name] / whole}
         if target is not None:
-            values["params"] = np.exp(line["log_g"].values.ravel() + a[name] * np.log(target))
+            values["params"] = np.exp(log_g + a * np.log(target))
         row = {(k, p): float(np.quantile(v, p)) for k, v in values.items() for p in PROBS}
         far = float(np.mean(np.abs(change[name]) > negligible)) if name != names[0] else np.nan
         rows[name] = {**row, ("matters", ""): far}
     return pd.DataFrame(rows).T
 
 
-def _refuse(lines: Mapping[str, xr.Dataset], target: Any, negligible: float) -> None:
+def _line(known: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return draws of a and log_g."""
+    if isinstance(known, xr.DataTree):
+        slope = known["posterior"]["a"]
+        size = allocate(known, ANYWHERE)["params_opt"].isel(budget=0)
+        return slope.values.ravel(), np.ravel(np.log(size) - slope * np.log(ANYWHERE))
+    return known["a"].values.ravel(), known["log_g"].values.ravel()
+
+
+def _refuse(recipes: Mapping[str, Any], target: Any, negligible: float) -> None:
     bad = []
-    if len(lines) < 2:
-        bad.append(f"at least two recipes are needed; found {len(lines)}")
-    for name, line in lines.items():
-        if missing := {"a", "log_g"} - set(line):
+    if len(recipes) < 2:
+        bad.append(f"at least two recipes are needed; found {len(recipes)}")
+    for name, known in recipes.items():
+        if isinstance(known, xr.DataTree):
+            if "a" not in known["posterior"]:
+                bad.append(f"{name!r}: the law of this fit has no exponent of the optimal size")
+        elif not isinstance(known, xr.Dataset):
+            bad.append(f"{name!r}: a fit, or draws of a and log_g; found {type(known).__name__}")
+        elif missing := {"a", "log_g"} - set(known):
             bad.append(f"{name!r} has no {' and no '.join(sorted(missing))}")
-        elif set(line["a"].dims) != set(SAMPLES):
-            bad.append(f"{name!r} is over {line['a'].dims}, not over draws")
-    shapes = {k: line["a"].shape for k, line in lines.items() if "a" in line}
-    if len(set(shapes.values())) > 1:
-        bad.append(f"numbers of draws differ: {shapes}")
+        elif set(known["a"].dims) != set(SAMPLES):
+            bad.append(f"{name!r} is over {known['a'].dims}, not over draws")
     if target is not None and not 0 < target < np.inf:
         bad.append(f"target: positive FLOP, such as 1e24; found {target!r}")
     if not 0 < negligible < np.inf:

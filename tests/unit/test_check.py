@@ -127,6 +127,21 @@ def test_a_floor_that_is_not_identified_is_said():
     assert status(report, "floor") == "REVIEW", str(report)
 
 
+def test_tails_that_no_measurement_has_are_said(fit):
+    assert status(bs.check(fit), "tails") == "PASS"
+    tuned = bs.check(bs.load_posterior("porian-refinedweb-tuned"))  # models 10 times too large
+    assert status(tuned, "tails") == "REVIEW"
+    assert "nu 1.1" in str(tuned)
+
+
+def test_replicates_of_cauchy_tails_are_no_warning():
+    rng = np.random.default_rng(0)
+    theta = {"sigma": np.full((4000, 1), 0.1), "nu": np.full((4000, 1), 1.01)}
+    drawn = bs.StudentT().draw(rng, np.full((4000, 5), 2.0), theta, {})
+    assert np.isinf(drawn).any()  # warnings are errors here
+    assert np.all(drawn >= 0)
+
+
 def test_distance_beyond_the_data_is_said(fit):
     assert status(bs.check(fit, budget=5e21), "extrapolation") == "PASS"
     assert status(bs.check(fit, budget=1e24), "extrapolation") == "REVIEW"

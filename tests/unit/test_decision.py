@@ -89,6 +89,20 @@ def test_a_new_run_scatters_about_the_law(exact):
     assert np.subtract(*np.quantile(gap, [0.9, 0.1])) == pytest.approx(0.01 * 2 * 1.533, rel=0.15)
 
 
+def test_a_run_table_can_be_predicted_as_it_is(fit):
+    runs = bs.load_dataset("simulated-chinchilla")
+    assert runs["flag"].dtype == object or str(runs["flag"].dtype).startswith("str")
+    whole = bs.predict(fit, runs)
+    sizes = bs.predict(fit, runs[["params", "tokens"]])
+    np.testing.assert_array_equal(whole.loss_mean, sizes.loss_mean)
+    assert "flag" not in whole.coords
+
+
+def test_words_are_no_sizes(fit):
+    with pytest.raises(SpecError, match=r"params: numbers wanted.*found '7B'"):
+        bs.predict(fit, {"params": "7B", "tokens": 1e12})
+
+
 def test_points_broadcast_and_say_how_far_out_they_are(fit):
     there = bs.predict(fit, {"params": 70e9, "tokens": [1e10, 1.4e12]})
     assert there.loss_mean.dims == (*SAMPLES, "point")
