@@ -35,6 +35,7 @@ from .methods import (
     frontier,
     parabola_bias,
     three_ways,
+    valleys,
 )
 from .model import Pooling, ScalingModel
 from .observations import OBSERVATIONS, Normal, StudentT, UnderTuned
@@ -109,4 +110,5 @@ __all__ = [
     "step_allocation",
     "summary",
     "three_ways",
+    "valleys",
 ]

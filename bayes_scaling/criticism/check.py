@@ -174,9 +174,10 @@ def _influence(fit: xr.DataTree) -> Verdict:
 
 
 def _tails(fit: xr.DataTree) -> list[Verdict]:
-    if "nu" not in fit["posterior"]:
+    posterior = fit["posterior"].to_dataset()
+    if "nu" not in posterior:
         return []
-    low, mid, high = np.quantile(fit["posterior"]["nu"].values, [0.025, 0.5, 0.975])
+    low, mid, high = np.quantile(posterior["nu"].values, [0.025, 0.5, 0.975])
     found = f"nu {mid:.1f} [{low:.1f}, {high:.1f}]"
     do = (
         "the law fails for some runs, which the tails set aside: see plot_residuals; leave them "

@@ -5,6 +5,7 @@ from bayes_scaling.methods.effects import effects
 from bayes_scaling.methods.envelope import approach1
 from bayes_scaling.methods.frontier import frontier
 from bayes_scaling.methods.parabola import ParabolaBiasWarning, approach2, parabola_bias
+from bayes_scaling.methods.valleys import valleys
 
 __all__ = [
     "ParabolaBiasWarning",
@@ -14,4 +15,5 @@ __all__ = [
     "frontier",
     "parabola_bias",
     "three_ways",
+    "valleys",
 ]

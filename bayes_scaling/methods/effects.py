@@ -88,9 +88,9 @@ def effects(
 def _line(known: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return draws of a and log_g."""
     if isinstance(known, xr.DataTree):
-        slope = known["posterior"]["a"]
-        size = allocate(known, ANYWHERE)["params_opt"].isel(budget=0)
-        return slope.values.ravel(), np.ravel(np.log(size) - slope * np.log(ANYWHERE))
+        slope = known["posterior"].to_dataset()["a"].values.ravel()
+        size = allocate(known, ANYWHERE)["params_opt"].values.ravel()
+        return slope, np.log(size) - slope * np.log(ANYWHERE)
     return known["a"].values.ravel(), known["log_g"].values.ravel()
 
 

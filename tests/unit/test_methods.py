@@ -274,3 +274,38 @@ def test_what_a_line_through_optima_needs():
         bs.frontier(np.geomspace(1e17, 1e20, 5), np.arange(1.0, 5.0))
     with pytest.raises(SpecError, match="positive numbers"):
         bs.frontier([1e17, 1e18, 1e19, 1e20], [1e8, np.nan, 1e9, 3e9])
+
+
+@pytest.fixture(scope="module")
+def one_blind_budget():
+    """Five budgets about their optima, but the third has models 15 to 250 times too small."""
+    law, theta = law_of("chin")
+    rng = np.random.default_rng(0)
+    parts = []
+    for i, flops in enumerate(np.logspace(17, 21, 5)):
+        best, _ = law.optimum(theta, flops / 6)
+        params = best * np.geomspace(0.25, 4, 9) / (60 if i == 2 else 1)
+        tokens = flops / 6 / params
+        loss = law(theta, {"params": params, "tokens": tokens}) * np.exp(rng.normal(0, 0.002, 9))
+        parts.append(pd.DataFrame({"params": params, "tokens": tokens, "loss": loss}))
+    lonely = pd.DataFrame({"params": [1e9], "tokens": [1e12], "loss": [2.2]})
+    return pd.concat([*parts, lonely], ignore_index=True)
+
+
+def test_a_minimum_outside_its_grid_is_the_lines(one_blind_budget):
+    law, theta = law_of("chin")
+    found = bs.valleys(one_blind_budget, draws=300, seed=1)
+    assert found.attrs == {"left_out": 1, "trust": "trusted"}
+    assert found.prior_only.values.tolist() == [False, False, True, False, False]
+    assert float(found.inside[2]) == 0
+    truth = law.optimum(theta, found.budget.values / 6)[0]
+    low, high = found.params_opt.quantile([0.005, 0.995], ("chain", "draw"))
+    assert np.all((low < truth) & (truth < high))  # five 99 % intervals: one in 20 seeds misses
+    width = np.log(high / low)
+    assert int(np.argmax(width.values)) == 2
+    assert np.quantile(found.a, 0.005) < float(law.exponent(theta)) < np.quantile(found.a, 0.995)
+
+
+def test_a_hierarchy_needs_budgets(one_blind_budget):
+    with pytest.raises(FitError, match="2 budgets have runs of three sizes"):
+        bs.valleys(one_blind_budget.iloc[:18])
