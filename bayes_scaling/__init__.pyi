@@ -14,7 +14,7 @@ from .data.read import read_runs
 from .data.simulate import simulate
 from .data.summary import summary
 from .decision import (
-    Embeddings,
+    Transformers,
     allocate,
     compute_to_reach,
     iso_loss,
@@ -52,7 +52,6 @@ __all__ = [
     "OBSERVATIONS",
     "BrokenPowerLaw",
     "Chinchilla",
-    "Embeddings",
     "IsoFlop",
     "KaplanND",
     "KaplanNS",
@@ -64,6 +63,7 @@ __all__ = [
     "Prior",
     "ScalingModel",
     "StudentT",
+    "Transformers",
     "UnderTuned",
     "UntrustedFitWarning",
     "allocate",

@@ -5,7 +5,7 @@ import numpy as np
 import bayes_scaling as bs
 from benchmarks.report import Report
 
-FAMILY = bs.Embeddings()
+FAMILY = bs.Transformers()
 SIZES = np.logspace(2.9, 9.2, 20)  # without embeddings
 TOKENS = np.logspace(6, 25, 1000)
 BUDGETS = {"non-embedding": (10**12.95, 10**20.7), "total": (1e14, 10**20.7)}

@@ -1,13 +1,13 @@
 """Decisions as functionals of the posterior: computed per draw, with the law itself."""
 
 from bayes_scaling.decision.allocate import allocate
-from bayes_scaling.decision.counting import Embeddings, recount
+from bayes_scaling.decision.counting import Transformers, recount
 from bayes_scaling.decision.rates import rates
 from bayes_scaling.decision.reach import compute_to_reach, iso_loss, saturation, size_to_reach
 from bayes_scaling.decision.steps import size_penalty, step_allocation
 
 __all__ = [
-    "Embeddings",
+    "Transformers",
     "allocate",
     "compute_to_reach",
     "iso_loss",

@@ -220,7 +220,7 @@ def pearce_song(x, paper, omega):
 
 
 def test_the_exponent_that_a_study_without_embeddings_reports(exact):
-    family = bs.Embeddings()
+    family = bs.Transformers()
     x = np.array([1e3, 1e6, 1e8, 1e9])
     flops, exponent = pearce_song(x, BESIROGLU, family.omega)
     np.testing.assert_allclose(exponent, [0.763, 0.963, 0.613, 0.535], atol=2e-3)
@@ -232,12 +232,61 @@ def test_the_exponent_that_a_study_without_embeddings_reports(exact):
     np.testing.assert_allclose(seen.params_total, family.total(x), rtol=1e-5)
 
 
+COUNTS = ("non_embedding", "total", "with_head", "attention", "exact")
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_an_optimum_under_any_count_is_on_its_budget_and_the_least(exact, count):
+    family = bs.Transformers(vocab_size=50_000, aspect=64, context_length=4096)
+    budgets = np.array([1e18, 1e21])
+    seen = bs.recount(exact, budgets, family, count=count).isel(chain=0, draw=0)
+    np.testing.assert_allclose(6 * seen.params_counted * seen.tokens, budgets, rtol=1e-9)
+    for step in (-1e-3, 1e-3):  # models a little smaller or larger, the budget spent
+        size = seen.params_non_embedding.values * np.exp(step)
+        tokens = budgets / 6 / family.counted(size, count)
+        there = bs.predict(exact, {"params": family.total(size), "tokens": tokens})
+        assert np.all(there.loss_mean.isel(chain=0, draw=0) >= seen.loss.values - 1e-12)
+    assert seen.attrs["count"] == count
+
+
+def test_counts_are_those_of_the_matrices():
+    family = bs.Transformers(vocab_size=50_000, aspect=64, context_length=4096)
+    width, depth = 2048.0, 32.0
+    blocks = 12 * depth * width**2
+    attention = 2 * depth * width * 4096  # a sixth of DeepSeek's 12 layers width context
+    head = 50_000 * width
+    expected = (blocks, blocks + head, blocks + head, blocks + attention, blocks + attention + head)
+    for count, value in zip(COUNTS, expected, strict=True):
+        assert family.counted(blocks, count) == pytest.approx(value, rel=1e-12), count
+    half = bs.Transformers(vocab_size=50_000, aspect=64, context_length=4096, causal=True)
+    assert half.counted(blocks, "attention") == pytest.approx(blocks + attention / 2, rel=1e-12)
+    untied = bs.Transformers(vocab_size=50_000, aspect=64, tied=False)
+    assert untied.total(blocks) == pytest.approx(blocks + 2 * head, rel=1e-12)
+    assert untied.counted(blocks, "with_head") == pytest.approx(blocks + head, rel=1e-12)
+
+
+def test_the_total_count_is_what_allocate_plans_with(exact):
+    seen = bs.recount(exact, [1e19, 1e23], count="total").isel(chain=0, draw=0)
+    plan = bs.allocate(exact, [1e19, 1e23]).isel(chain=0, draw=0)
+    np.testing.assert_allclose(seen.params_total, plan.params_opt, rtol=1e-6)
+    np.testing.assert_allclose(seen.tokens, plan.tokens_opt, rtol=1e-6)
+    np.testing.assert_allclose(seen.exponent, 0.5126, atol=1e-4)
+    everything = bs.Transformers().counted(seen.params_non_embedding.values, "exact")
+    np.testing.assert_allclose(seen.flops_exact, 6 * everything * seen.tokens, rtol=1e-12)
+    assert np.all(seen.flops_exact > seen.budget)
+
+
+def test_an_unknown_count_is_refused(exact):
+    with pytest.raises(SpecError, match="count 'active' is unknown; choose one of: non_emb"):
+        bs.recount(exact, 1e20, count="active")
+
+
 def test_embeddings_there_and_back():
-    family = bs.Embeddings(vocab_size=50_000, aspect=100)
+    family = bs.Transformers(vocab_size=50_000, aspect=100)
     width, depth = 1280.0, 12.8
     params = 12 * depth * width**2
     assert family.total(params) == pytest.approx(params + 50_000 * width, rel=1e-12)
     sizes = np.geomspace(1.0, 1e13, 27)
     np.testing.assert_allclose(family.non_embedding(family.total(sizes)), sizes, rtol=1e-9)
     with pytest.raises(SpecError, match="positive numbers"):
-        bs.Embeddings(aspect=0)
+        bs.Transformers(aspect=0)
