@@ -232,6 +232,20 @@ def test_the_exponent_that_a_study_without_embeddings_reports(exact):
     np.testing.assert_allclose(seen.params_total, family.total(x), rtol=1e-5)
 
 
+@pytest.mark.parametrize(("paper", "slope"), [("Besiroglu", 0.786), ("Hoffmann", 0.748)])
+def test_a_line_through_kaplans_sizes_has_kaplans_slope(exact, paper, slope):
+    """A study of 768 to 1.5e9 non-embedding parameters; the paper's own reading was 0.73."""
+    fit, numbers = exact, BESIROGLU
+    if paper == "Hoffmann":
+        fit = bs.load_posterior("chinchilla-hoffmann")
+        numbers = {k: float(fit["posterior"][k].mean()) for k in ("A", "B", "alpha", "beta")}
+    family = bs.Transformers()
+    flops, _ = pearce_song(np.geomspace(768, 1.5e9, 20), numbers, family.omega)
+    seen = bs.recount(fit, flops, family).isel(chain=0, draw=0)
+    line = np.polyfit(np.log(flops), np.log(seen.params_non_embedding.values), 1)[0]
+    assert line == pytest.approx(slope, rel=0.01)
+
+
 COUNTS = ("non_embedding", "total", "with_head", "attention", "exact")
 
 
