@@ -16,7 +16,9 @@ from .data.summary import summary
 from .decision import (
     Transformers,
     allocate,
+    batch_tradeoff,
     compute_to_reach,
+    critical_batch,
     iso_loss,
     rates,
     recount,
@@ -26,7 +28,17 @@ from .decision import (
     step_allocation,
 )
 from .inference import fit, fit_many, one_of, sample, sample_prior
-from .laws import LAWS, M4, BrokenPowerLaw, Chinchilla, IsoFlop, KaplanND, KaplanNS, PowerLaw
+from .laws import (
+    LAWS,
+    M4,
+    BrokenPowerLaw,
+    Chinchilla,
+    CriticalBatch,
+    IsoFlop,
+    KaplanND,
+    KaplanNS,
+    PowerLaw,
+)
 from .methods import (
     ParabolaBiasWarning,
     approach1,
@@ -38,7 +50,7 @@ from .methods import (
     valleys,
 )
 from .model import Pooling, ScalingModel
-from .observations import OBSERVATIONS, Normal, StudentT, UnderTuned
+from .observations import OBSERVATIONS, Censored, Normal, StudentT, UnderTuned
 from .param import Param, Prior
 from .predict import predict
 from .priors import elicit
@@ -51,7 +63,9 @@ __all__ = [
     "M4",
     "OBSERVATIONS",
     "BrokenPowerLaw",
+    "Censored",
     "Chinchilla",
+    "CriticalBatch",
     "IsoFlop",
     "KaplanND",
     "KaplanNS",
@@ -69,10 +83,12 @@ __all__ = [
     "allocate",
     "approach1",
     "approach2",
+    "batch_tradeoff",
     "bootstrap",
     "calibrate",
     "check",
     "compute_to_reach",
+    "critical_batch",
     "describe_dataset",
     "effects",
     "elicit",

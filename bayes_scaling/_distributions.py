@@ -71,6 +71,42 @@ class StudentT(Distribution):
         return self.loc + self.scale * jax.random.t(key, self.df, shape)
 
 
+class CensoredNormal(Distribution):
+    """A normal of which some values are known only as lower bounds.
+
+    Parameters
+    ----------
+    loc, scale : arrays that broadcast
+    censored : array
+        1 where the value is a lower bound, 0 where it was seen.
+    """
+
+    arg_constraints = {  # noqa: RUF012 (NumPyro reads a plain dict)
+        "loc": constraints.real,
+        "scale": constraints.positive,
+    }
+    support: Any = constraints.real
+    reparametrized_params = ["loc", "scale"]  # noqa: RUF012
+
+    def __init__(self, loc: Any, scale: Any, censored: Any, *, validate_args: Any = None) -> None:
+        shaped: Any = promote_shapes(loc, scale, censored)
+        self.loc, self.scale, self.censored = shaped
+        shape = jax.lax.broadcast_shapes(jnp.shape(loc), jnp.shape(scale), jnp.shape(censored))
+        super().__init__(batch_shape=shape, validate_args=validate_args)
+
+    @validate_sample
+    def log_prob(self, value: Any) -> Any:
+        """Return the log density, or of a lower bound the log of the probability above it."""
+        z = (value - self.loc) / self.scale
+        seen = -0.5 * z * z - jnp.log(self.scale) - HALF_LOG_2PI
+        return jnp.where(self.censored > 0, log_ndtr(-z), seen)
+
+    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
+        """Draw what would have been seen."""
+        shape = sample_shape + self.batch_shape
+        return self.loc + self.scale * jax.random.normal(key, shape)
+
+
 class ExGaussian(Distribution):
     """``loc + Normal(0, scale) + Exponential(debt)``, `debt` its mean.
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from bayes_scaling._registry import did_you_mean
 from bayes_scaling.errors import SpecError
-from bayes_scaling.laws import Chinchilla, law_from_dict
+from bayes_scaling.laws import Chinchilla, HasScatter, law_from_dict
 from bayes_scaling.laws import to_dict as choices_to_dict
 from bayes_scaling.observations import StudentT, observation_from_dict
 from bayes_scaling.param import Param, Prior
@@ -123,7 +123,11 @@ class ScalingModel:
 
     def prior(self, name: str) -> Prior:
         """Return the prior of a parameter."""
-        return dict(self.priors).get(name) or {p.name: p.prior for p in self.params}[name]
+        if given := dict(self.priors).get(name):
+            return given
+        if name == "sigma" and isinstance(self.law, HasScatter):
+            return self.law.scatter
+        return {p.name: p.prior for p in self.params}[name]
 
     def mode(self, param: Param) -> Mode:
         """Return how a parameter is pooled; "shared" without pooling."""

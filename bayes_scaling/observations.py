@@ -50,7 +50,7 @@ SIGMA = Param(
     "sigma",
     Prior.of("HalfNormal", scale=0.02),
     "1",
-    "scatter of a run about the law, as a share of the loss",
+    "scatter of a run about the law, as a share of the outcome",
     (0.001, 0.03),
     "noise",
 )
@@ -274,6 +274,49 @@ class UnderTuned:
         debt = theta["debt"] if self.scale == "log" else theta["debt"] * mu
         noise = scatter.sd(mu, theta, x) * rng.normal(size=np.shape(mu))
         return scatter.add(mu, noise + debt * rng.exponential(size=np.shape(mu)))
+
+
+@OBSERVATIONS.register("censored")
+@dataclass(frozen=True)
+class Censored:
+    """Gaussian scatter of the logarithm, some outcomes known only as lower bounds.
+
+    A run that was stopped before it reached its target says that it takes longer than that:
+    ``P(Y > y)`` in the place of the density, where the column `censored` says so. Dropping such
+    runs would make a hard target look easy.
+
+    Notes
+    -----
+    For outcomes that are counted until something happens, such as steps to a loss.
+
+    References
+    ----------
+    Tobin 1958, doi:10.2307/1907382.
+    """
+
+    name: ClassVar[str] = "censored"
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns it reads beside the law's."""
+        return ("censored",)
+
+    @property
+    def params(self) -> tuple[Param, ...]:
+        """The parameters it adds."""
+        return (SIGMA,)
+
+    def distribution(self, mu: Any, theta: Theta, x: Inputs) -> Any:
+        """Return the distribution of the outcome about `mu`."""
+        from bayes_scaling._distributions import CensoredNormal
+
+        scatter = _Scatter("log", "constant", known=False)
+        censored, sd = x["censored"], theta["sigma"]
+        return scatter.about(mu, lambda loc: CensoredNormal(loc, sd, censored, validate_args=False))
+
+    def draw(self, rng: np.random.Generator, mu: Any, theta: Theta, x: Inputs) -> np.ndarray:  # noqa: ARG002
+        """Draw outcomes about `mu` with NumPy, as if nothing stopped them."""
+        return mu * np.exp(theta["sigma"] * rng.normal(size=np.shape(mu)))
 
 
 def observation_from_dict(spec: dict[str, Any] | str) -> Any:

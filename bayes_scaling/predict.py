@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_scaling.data.accounting import flops_6nd
+from bayes_scaling.data.columns import COLUMNS
 from bayes_scaling.errors import FitError, SpecError
 from bayes_scaling.results import SAMPLES, model_of, theta_of
 from bayes_scaling.trust import warn_if_untrusted
@@ -39,9 +40,10 @@ def predict(
     Returns
     -------
     xarray.Dataset over (chain, draw, point)
-        `loss_mean`, the law's own value, nat/token; `loss_run`, what a new run would measure. The
-        coordinates are the inputs, `flops` (6 N D) and `beyond`, decades of compute past the
-        largest run fitted (0 inside); attribute `trust` says whether the fit is to be trusted.
+        `loss_mean`, the law's own value, nat/token; `loss_run`, what a new run would measure. Of a
+        law of another outcome they bear its name and unit. The coordinates are the inputs, `flops`
+        (6 N D) and `beyond`, decades of compute past the largest run fitted (0 inside); attribute
+        `trust` says whether the fit is to be trusted.
 
     Raises
     ------
@@ -68,11 +70,12 @@ def predict(
     x: dict[str, Any] = {k: xr.DataArray(v, dims="point") for k, v in points.items()}
     mean = _law_mean(model, theta, x)
     run = _scatter(fit, model, theta, x, mean, np.random.default_rng(seed))
-    attrs = {"units": "nat/token"}
+    of = model.law.outcome
+    attrs = {"units": "nat/token" if of == "loss" else COLUMNS[of].unit}
     out = xr.Dataset(
         {
-            "loss_mean": mean.assign_attrs(attrs, long_name="loss of the law"),
-            "loss_run": run.assign_attrs(attrs, long_name="loss of a new run"),
+            f"{of}_mean": mean.assign_attrs(attrs, long_name=f"{of} of the law"),
+            f"{of}_run": run.assign_attrs(attrs, long_name=f"{of} of a new run"),
         },
         attrs={"trust": trust, "fingerprint": fit.attrs.get("fingerprint", "")},
     )

@@ -91,6 +91,11 @@ def prepare(model: ScalingModel, runs: pd.DataFrame) -> Prepared:
             rows = tuple(f"row {i}" for i in used.index[gaps])
             do = "fill the values in or drop these runs"
             problems.append(Problem(name, rows, f"{len(rows)} missing values", do))
+    stopped = values_of(used, "censored") > 0 if "censored" in used else np.zeros(0, bool)
+    if "censored" not in model.inputs and stopped.any():
+        rows = tuple(f"row {i}" for i in used.index[stopped])
+        do = "choose observation=Censored(); as measured outcomes they would mislead"
+        problems.append(Problem("censored", rows, f"{len(rows)} outcomes are lower bounds", do))
     if problems:
         source = "model and table"
         raise TableError(source, problems)

@@ -33,7 +33,7 @@ def whole(model: ScalingModel, runs: pd.DataFrame, what: str) -> Prepared:
     if model.pooling:
         msg = f"{what} takes models without pooling: fit a pooled model to each table with `fit`"
         raise SpecError(msg)
-    return prepare(model, as_read(runs))
+    return prepare(model, as_read(runs, model))
 
 
 def refit_parts(

@@ -46,6 +46,10 @@ def predictive_p(fit: xr.DataTree) -> dict[str, float]:
     centre = np.log(np.median(replicated, axis=0))
     seen = fit["observed_data"].to_dataset()[name].isel(every)
     measured = np.log(seen.values)[None] - centre
+    if "censored" in data:  # a lower bound has no residual
+        known = np.asarray(data["censored"].values) == 0
+        data, centre = data.isel(run=known), centre[known]
+        measured, replicated = measured[:, known], replicated[:, known]
     with np.errstate(divide="ignore"):  # a replicate far down the tail of a Cauchy may be 0
         replicated = np.log(replicated) - centre
     out = {}

@@ -128,14 +128,19 @@ _add("context_length", "tokens", "count", "size",
      "seq_len, seq_length, sequence_length, n_ctx, ctx_len, max_seq_len, context, context_size",
      "training context")
 _add("steps", "optimizer steps", "count", "size",
-     "n_steps, num_steps, train_steps, training_steps", "optimizer steps taken")
+     "n_steps, num_steps, train_steps, training_steps",
+     "optimizer steps taken, or needed to reach `target_loss`")
 _add("loss_sd", "nats per token", "positive", "entropy",
      "loss_std, loss_se, loss_stderr, loss_sigma", "known standard deviation of the loss's noise")
 _add("accuracy", "1", "fraction", "share", "acc", "task accuracy")
 _add("score", "1", "real", "plain", "task_score", "task score on its own scale")
+_add("target_loss", "nats per token", "positive", "entropy", "loss_target",
+     "loss that the steps were counted to")
 _add("run", "", "label", "plain", "run_id, run_name", "name of the run")
 _add("arch", "", "label", "plain", "architecture", "architecture, a group")
 _add("dataset", "", "label", "plain", "corpus", "training corpus, a group")
+_add("censored", "", "flag", "plain", "is_censored, right_censored",
+     "the outcome is a lower bound: the run was stopped before it got there")
 _add("diverged", "", "flag", "plain", "is_diverged, has_diverged", "the run diverged")
 # fmt: on
 

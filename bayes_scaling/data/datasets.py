@@ -37,7 +37,7 @@ def list_datasets() -> pd.DataFrame:
     --------
     >>> from bayes_scaling.data.datasets import list_datasets
     >>> list_datasets()[["name", "where"]].iloc[0].tolist()
-    ['nine-runs', 'embedded']
+    ['flagships', 'embedded']
     """
     rows = [
         {
@@ -95,9 +95,9 @@ def load_dataset(name: str, *, raw: bool = False) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Where each row is a training run (params, tokens and loss), the validated run table with
-        canonical columns; else the tidy table. ``attrs["dataset"]`` holds the name, the SHA-256 of
-        the table that was read, its licence and citation.
+        Where each row is a training run (params, tokens and loss, or batch size and steps), the
+        validated run table with canonical columns; else the tidy table. ``attrs["dataset"]`` holds
+        the name, the SHA-256 of the table that was read, its licence and citation.
 
     Raises
     ------
@@ -174,7 +174,8 @@ def _as_runs(dataset: Dataset, table: pd.DataFrame) -> pd.DataFrame:
     """Make a validated run table: the one place that knows the table reader."""
     from bayes_scaling.data.read import read_runs  # listing data sets does not need it
 
-    return read_runs(table, columns={r: c or None for r, c in dataset.roles.items()})
+    columns = {r: c or None for r, c in dataset.roles.items()}
+    return read_runs(table, columns=columns, require=dataset.required)
 
 
 def _parse(dataset: Dataset, content: bytes) -> pd.DataFrame:

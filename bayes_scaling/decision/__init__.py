@@ -1,6 +1,7 @@
 """Decisions as functionals of the posterior: computed per draw, with the law itself."""
 
 from bayes_scaling.decision.allocate import allocate
+from bayes_scaling.decision.batch import batch_tradeoff, critical_batch
 from bayes_scaling.decision.counting import Transformers, recount
 from bayes_scaling.decision.rates import rates
 from bayes_scaling.decision.reach import compute_to_reach, iso_loss, saturation, size_to_reach
@@ -9,7 +10,9 @@ from bayes_scaling.decision.steps import size_penalty, step_allocation
 __all__ = [
     "Transformers",
     "allocate",
+    "batch_tradeoff",
     "compute_to_reach",
+    "critical_batch",
     "iso_loss",
     "rates",
     "recount",

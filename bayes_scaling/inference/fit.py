@@ -91,7 +91,7 @@ def fit(
      'posterior_predictive', 'prior', 'sample_stats']
     """
     start = time.perf_counter()
-    runs = as_read(runs)
+    runs = as_read(runs, model)
     refused = refusals(runs, model.law.inputs, len(model.law.params))
     if refused and not force:
         lines = "\n".join(f"  - {v.found}; {v.do}" for v in refused)
@@ -213,7 +213,9 @@ def _versions() -> dict[str, str]:
 def scale_of(runs: pd.DataFrame) -> dict[str, Any]:
     """Return how far the table reaches: what later says that a prediction lies beyond it."""
     sizes = [c for c in ("params", "tokens", "flops") if c in runs]
-    out: dict[str, Any] = {"best_loss": float(values_of(runs, "loss").min())}
+    out: dict[str, Any] = {}
+    if "loss" in runs:
+        out["best_loss"] = float(values_of(runs, "loss").min())
     out |= {"largest": {c: float(values_of(runs, c).max()) for c in sizes}}
     if "flops" in runs:
         out["log_flops_mean"] = float(np.log(values_of(runs, "flops")).mean())
@@ -228,11 +230,13 @@ def _inputs(ready: Prepared) -> xr.Dataset:
     return dataset(values, dict.fromkeys(values, ("run",)), coords, ())
 
 
-def as_read(runs: Any) -> pd.DataFrame:
+def as_read(runs: Any, model: ScalingModel) -> pd.DataFrame:
     """Return a run table as it is, and anything else through `read_runs`."""
     if isinstance(runs, pd.DataFrame) and {"use", "flag"} <= set(runs.columns):
         return runs
-    return read_runs(runs)
+    if model.law.outcome == "loss":
+        return read_runs(runs)
+    return read_runs(runs, require=(*model.law.inputs, model.law.outcome))
 
 
 def at_terminal() -> bool:

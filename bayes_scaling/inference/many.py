@@ -171,7 +171,7 @@ def refit(
 def _bound(model: ScalingModel, runs: pd.DataFrame) -> tuple[Prepared | None, str]:
     """Bind a model to a table, or say why that cannot be done."""
     try:
-        runs = as_read(runs)
+        runs = as_read(runs, model)
         refused = refusals(runs, model.law.inputs, len(model.law.params))
         if refused:
             return None, "; ".join(v.found for v in refused)

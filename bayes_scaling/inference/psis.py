@@ -6,6 +6,8 @@ the generalised Pareto fit is Zhang and Stephens (2009), Technometrics 51(3).
 
 import numpy as np
 
+NO_TAIL = 1e-3  # of the largest weight: a tail within that of its edge is none, and has no shape
+
 
 def smooth(log_ratio: np.ndarray) -> tuple[np.ndarray, float]:
     """Smooth the largest importance ratios and measure their tail.
@@ -44,7 +46,7 @@ def smooth(log_ratio: np.ndarray) -> tuple[np.ndarray, float]:
     if tail >= 5:
         edge = np.exp(max(log_weight[order[-tail - 1]], np.log(np.finfo(float).tiny)))
         excess = np.exp(log_weight[order[-tail:]]) - edge
-        if excess[0] <= 0 and excess[-1] - excess[0] < 1e-12:
+        if excess[-1] < NO_TAIL:
             return log_weight - np.log(np.exp(log_weight).sum()), 0.0
         k_hat, sigma = _pareto(np.maximum(excess, 1e-300))
         p = (np.arange(tail) + 0.5) / tail

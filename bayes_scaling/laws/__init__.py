@@ -4,12 +4,14 @@ from bayes_scaling.laws._protocol import (
     LAWS,
     HasFloor,
     HasOptimum,
+    HasScatter,
     Law,
     Monotone,
     bind,
     law_from_dict,
     to_dict,
 )
+from bayes_scaling.laws.batch import CriticalBatch
 from bayes_scaling.laws.isoflop import IsoFlop
 from bayes_scaling.laws.joint import Chinchilla, KaplanND
 from bayes_scaling.laws.single import M4, BrokenPowerLaw, PowerLaw
@@ -20,8 +22,10 @@ __all__ = [
     "M4",
     "BrokenPowerLaw",
     "Chinchilla",
+    "CriticalBatch",
     "HasFloor",
     "HasOptimum",
+    "HasScatter",
     "IsoFlop",
     "KaplanND",
     "KaplanNS",

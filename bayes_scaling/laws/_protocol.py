@@ -20,7 +20,7 @@ import numpy as np
 
 from bayes_scaling._registry import Registry, did_you_mean
 from bayes_scaling.errors import SpecError
-from bayes_scaling.param import Param
+from bayes_scaling.param import Param, Prior
 
 Theta = Mapping[str, Any]
 Inputs = Mapping[str, Any]
@@ -95,6 +95,16 @@ class Monotone(Protocol):
     @property
     def decreasing(self) -> tuple[str, ...]:
         """The inputs that may only lower the outcome."""
+        ...
+
+
+@runtime_checkable
+class HasScatter(Protocol):
+    """A law about outcomes that scatter more, or less, than a loss does."""
+
+    @property
+    def scatter(self) -> Prior:
+        """The prior of `sigma`, the scatter as a share of the outcome."""
         ...
 
 

@@ -63,7 +63,7 @@ def effects(
     >>> jitter = np.exp([0.01, 0, -0.01, 0, 0.01, -0.01, 0])
     >>> lines = {s: bs.frontier(flops, flops**a * jitter) for s, a in (("old", 0.7), ("new", 0.5))}
     >>> table = bs.effects(lines, target=1e22)
-    >>> round(table.loc["new", ("change", 0.5)], 2), table.loc["new", ("matters", "")]
+    >>> round(float(table.loc["new", ("change", 0.5)]), 2), float(table.loc["new", ("matters", "")])
     (-0.2, 1.0)
     """
     _refuse(recipes, target, negligible)

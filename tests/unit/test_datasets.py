@@ -358,4 +358,4 @@ def test_the_real_table_is_as_the_catalogue_says(name):
     if d.is_runs:
         runs = datasets.load_dataset(name)
         assert len(runs) == d.rows
-        assert {"params", "tokens", "loss", "flops"} <= set(runs)
+        assert {*d.required, "flops"} <= set(runs)

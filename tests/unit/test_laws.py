@@ -41,6 +41,7 @@ CHOICES = {
     "m4": [{}, {"of": "tokens"}],
     "bnsl": [{}, {"breaks": 0}, {"breaks": 2}],
     "kaplan_ns": [{}, {"floor": True}],
+    "cbs": [{}, {"along": "params"}],  # along a loss: in test_batch, as losses span no decades
     "isoflop": [{}, {"frontier": "additive"}, {"shape": "quadratic"}],
 }
 SIZES = ("params", "tokens")

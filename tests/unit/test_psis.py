@@ -108,3 +108,13 @@ def test_the_ess_of_neighbours_pays_for_copies():
     assert len(np.unique(copies)) == 400
     ess = array_stats.ess(value[copies].reshape(4, -1), chain_axis=0, draw_axis=1)
     assert 250 < ess < 650
+
+
+def test_weights_that_are_all_but_equal_have_no_tail():
+    """A run that every draw is sure of (a stopped run far below its target) leaves nothing out."""
+    rng = np.random.default_rng(0)
+    for size in (1e-15, 1e-10, 1e-9):
+        log_ratio = size * np.exp(3 * rng.normal(size=4000))  # heavy tails of nothing
+        log_weight, k_hat = psis.smooth(log_ratio)
+        assert k_hat == 0
+        np.testing.assert_allclose(log_weight, -np.log(4000), atol=1e-2)

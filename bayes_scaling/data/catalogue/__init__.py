@@ -24,6 +24,8 @@ Kind = Literal["embedded", "upstream", "simulated"]
 
 _HERE = resources.files("bayes_scaling.data.catalogue")
 _WIDTH = 100
+OUTCOMES = (("params", "tokens", "loss"), ("batch_size_tokens", "steps"))
+"""What makes a table one of runs: the sizes and the outcome of a law."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,13 @@ class Dataset:
 
     @property
     def is_runs(self) -> bool:
-        """Whether each row is a training run with params, tokens and loss."""
-        return {"params", "tokens", "loss"} <= set(self.roles)
+        """Whether each row is a training run, with an outcome that a law is about."""
+        return any(set(needed) <= set(self.roles) for needed in OUTCOMES)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The roles without which a row is no run of this kind."""
+        return next(needed for needed in OUTCOMES if set(needed) <= set(self.roles))
 
     def rows_of(self, table: "pd.DataFrame") -> "pd.DataFrame":
         """Return the rows of its file's table that are this data set's."""
