@@ -80,8 +80,9 @@ def test_a_model_is_a_frozen_value_in_plain_data(model):
     assert isinstance(model, Observation)
     assert hash(model) == hash(replace(model))
     assert observation_from_dict(to_dict(model)) == model
-    expected = {"flops"} if model.noise == "compute" else set()
-    expected |= {"loss_sd"} if model.known else set()
+    reads = {"flops": ("noise", "compute"), "loss_sd": ("known", True)}
+    reads["censored"] = ("name", "censored")
+    expected = {c for c, (choice, value) in reads.items() if getattr(model, choice, None) == value}
     assert set(model.inputs) == expected
 
 
