@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.data.columns import Column
-from bayes_scaling.errors import Problem
+from bayes_scaling.errors import Problem, SpecError
 
 Columns = Mapping[str, np.ndarray]
 """Role -> (run,) float64 array."""
@@ -173,6 +173,40 @@ def check_values(
 def values_of(runs: Mapping[str, Any] | pd.DataFrame, role: str) -> np.ndarray:
     """Give a column as (run,) float64 array."""
     return np.asarray(runs[role], dtype=np.float64)
+
+
+def positive(value: Any, what: str) -> np.ndarray:
+    """Take one positive finite number or a list of them, or say what was wanted.
+
+    Parameters
+    ----------
+    value : float or (n,) array
+    what : str
+        The beginning of the message, such as "budget: positive FLOP".
+
+    Returns
+    -------
+    (n,) float64 array
+
+    Raises
+    ------
+    SpecError
+        Words, nothing, more than one dimension, or a number that is not positive and finite.
+
+    Examples
+    --------
+    >>> from bayes_scaling.data.numbers import positive
+    >>> positive(1e22, "budget: positive FLOP")
+    array([1.e+22])
+    """
+    try:
+        values = np.atleast_1d(np.asarray(value, dtype=np.float64))
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.ndim != 1 or not len(values) or not np.all(np.isfinite(values) & (values > 0)):
+        msg = f"{what}, one or a list of them; found {value!r}"
+        raise SpecError(msg)
+    return values
 
 
 def without_attrs(runs: pd.DataFrame) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_scaling.data.accounting import flops_6nd
+from bayes_scaling.data.numbers import positive
 from bayes_scaling.decision.optimum import best_split
 from bayes_scaling.errors import SpecError
 from bayes_scaling.predict import beyond
@@ -87,8 +88,4 @@ def _law_theta(fit: xr.DataTree, group: str | None) -> dict[str, xr.DataArray]:
 
 
 def _budgets(budget: Any) -> np.ndarray:
-    values = np.atleast_1d(np.asarray(budget, float))
-    if values.ndim != 1 or not np.all(np.isfinite(values) & (values > 0)):
-        msg = f"budget must be positive FLOP, one or a list of them; found {budget!r}"
-        raise SpecError(msg)
-    return values
+    return positive(budget, "budget must be positive FLOP")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_scaling.data.numbers import positive
 from bayes_scaling.errors import SpecError
 from bayes_scaling.laws import CriticalBatch
 from bayes_scaling.laws.batch import BATCH
@@ -67,7 +68,7 @@ def critical_batch(
     True
     """
     trust = warn_if_untrusted(fit)
-    law, points = _law(fit), _points(fit, at)
+    law, points = law_of(fit), _points(fit, at)
     if not 0 < overhead < np.inf:
         msg = f"overhead: a share of tokens such as 0.2; found {overhead!r}"
         raise SpecError(msg)
@@ -123,11 +124,8 @@ def batch_tradeoff(
     [1.1, 2.0]
     """
     trust = warn_if_untrusted(fit)
-    law, points = _law(fit), _points(fit, at)
-    values = np.atleast_1d(np.asarray(batch, float))
-    if values.ndim != 1 or not np.all(np.isfinite(values) & (values > 0)):
-        msg = f"batch: positive tokens per step, one or a list of them; found {batch!r}"
-        raise SpecError(msg)
+    law, points = law_of(fit), _points(fit, at)
+    values = positive(batch, "batch: positive tokens per step")
     here = xr.DataArray(values, dims="batch", coords={"batch": values})
     theta = theta_of(fit, group)
     ratio = here / np.exp(law.log_b_crit(theta, points))
@@ -145,7 +143,8 @@ def batch_tradeoff(
     return out.transpose(*SAMPLES, ..., "batch")
 
 
-def _law(fit: xr.DataTree) -> CriticalBatch:
+def law_of(fit: xr.DataTree) -> CriticalBatch:
+    """Return the law of a fit, refusing any other than `cbs`."""
     law = model_of(fit).law
     if not isinstance(law, CriticalBatch):
         msg = f"law {law.name!r} knows no batch size; fit `CriticalBatch` to steps to a target loss"
@@ -157,11 +156,9 @@ def _points(fit: xr.DataTree, at: Mapping[str, Any] | None) -> dict[str, xr.Data
     along = model_of(fit).law.along
     if along == "one":
         return {}
-    given = None if at is None else at.get(along)
-    values = np.atleast_1d(np.asarray(np.nan if given is None else given, float))
-    if values.ndim != 1 or not np.all(np.isfinite(values) & (values > 0)):
-        msg = f"the critical batch size is along {along}: give at={{{along!r}: ...}}, positive"
-        raise SpecError(msg)
+    given = at.get(along) if isinstance(at, Mapping) else at
+    wanted = f"the critical batch size is along {along}: give at={{{along!r}: ...}}, positive"
+    values = positive(given, wanted)
     return {along: xr.DataArray(values, dims="point", coords={along: ("point", values)})}
 
 

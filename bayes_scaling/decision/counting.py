@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_scaling.data.accounting import transformer_flops
+from bayes_scaling.data.numbers import positive
 from bayes_scaling.decision.allocate import PER_TOKEN, _budgets, _law_theta
 from bayes_scaling.decision.optimum import best_split, irreducible, search_split
 from bayes_scaling.errors import SpecError
@@ -66,9 +67,8 @@ class Transformers:
     causal: bool = False
 
     def __post_init__(self) -> None:
-        if not all(0 < v < np.inf for v in (self.vocab_size, self.aspect, self.context_length)):
-            msg = f"vocab_size, aspect and context_length are positive numbers; found {self}"
-            raise SpecError(msg)
+        for value in (self.vocab_size, self.aspect, self.context_length):
+            positive(value, f"vocab_size, aspect and context_length are positive numbers in {self}")
 
     @property
     def omega(self) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import pairwise
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ def _refuse(recipes: Mapping[str, Any], target: Any, negligible: float) -> None:
             bad.append(f"{name!r} has no {' and no '.join(sorted(missing))}")
         elif set(known["a"].dims) != set(SAMPLES):
             bad.append(f"{name!r} is over {known['a'].dims}, not over draws")
-    if target is not None and not 0 < target < np.inf:
+    if target is not None and not (isinstance(target, Real) and 0 < float(target) < np.inf):
         bad.append(f"target: positive FLOP, such as 1e24; found {target!r}")
     if not 0 < negligible < np.inf:
         bad.append(f"negligible: a positive number; found {negligible!r}")

@@ -4,6 +4,7 @@ A figure of one panel returns its Axes, a figure of several its Figure. A fit th
 trusted says so on the figure itself, since figures travel without the session that warned.
 """
 
+from bayes_scaling.plots.batch import plot_batch
 from bayes_scaling.plots.curve import plot_curve
 from bayes_scaling.plots.exponents import plot_exponents
 from bayes_scaling.plots.frontier import plot_frontier
@@ -14,6 +15,7 @@ from bayes_scaling.plots.residuals import plot_residuals
 from bayes_scaling.plots.sizes import plot_sizes
 
 __all__ = [
+    "plot_batch",
     "plot_curve",
     "plot_exponents",
     "plot_frontier",

@@ -11,6 +11,7 @@ from matplotlib.transforms import Bbox
 
 from bayes_scaling.data.accounting import flops_6nd
 from bayes_scaling.data.datasets import load_dataset
+from bayes_scaling.data.numbers import positive
 from bayes_scaling.decision import allocate
 from bayes_scaling.errors import SpecError
 from bayes_scaling.plots import _style as style
@@ -78,8 +79,8 @@ def plot_sizes(
     if missing := {"name", "params", "tokens"} - set(points):
         msg = f"trained: column {' and '.join(sorted(missing))} missing; needs name, params, tokens"
         raise SpecError(msg)
-    low, high = np.asarray(budgets, float)[[0, -1]]
-    if not 0 < low < high < np.inf or not schools:
+    low, high = positive(budgets, "budgets: from low to high FLOP")[[0, -1]]
+    if not low < high or not schools:
         msg = f"plot_sizes needs a school and budgets from low to high FLOP; found {budgets!r}"
         raise SpecError(msg)
     grid = np.geomspace(low, high, POINTS)

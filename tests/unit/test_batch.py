@@ -1,12 +1,14 @@
 """Critical batch sizes: the trade-off, its hierarchy, censored runs, and what a batch costs."""
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats as st
 
 import bayes_scaling as bs
-from bayes_scaling.errors import SpecError, TableError
+from bayes_scaling.errors import FitFileError, SpecError, TableError
 from bayes_scaling.param import Prior
 from tests.helpers import needs_real_tables
 
@@ -170,3 +172,27 @@ def test_the_papers_parameters_along_a_loss_and_back():
     assert np.log(at_three) == pytest.approx(law.log_b_crit(theta, {"target_loss": 3.0}))
     back = law.from_paper(paper)
     assert {k: pytest.approx(v) for k, v in theta.items()} == back
+
+
+def test_the_figure_has_runs_curve_and_critical_batch(one):
+    mpl.use("Agg")
+    ax = bs.plots.plot_batch(one)
+    (curve,) = [ln for ln in ax.lines if ln.get_label() == "law"]
+    grid = curve.get_xdata()
+    cost = bs.batch_tradeoff(one, grid).steps
+    np.testing.assert_allclose(curve.get_ydata(), cost.median(DRAWS).squeeze(), rtol=0.02)
+    (mark,) = [ln for ln in ax.lines if ln.get_marker() == "D" and len(ln.get_xdata())]
+    middle = float(bs.critical_batch(one).b_crit.median())
+    assert float(mark.get_xdata()[0]) == pytest.approx(middle, rel=0.02)
+    runs = swept(0)
+    drawn = {len(c.get_offsets()) for c in ax.collections if hasattr(c, "get_offsets")}
+    assert {int(runs.censored.sum()), int((~runs.censored).sum())} <= drawn
+    assert "stopped before the target" in [t.get_text() for t in ax.figure.legends[0].texts]
+    plt.close("all")
+
+
+def test_a_figure_needs_runs_and_this_law(along_loss):
+    with pytest.raises(FitFileError, match="does not carry them"):
+        bs.plots.plot_batch(along_loss)
+    with pytest.raises(SpecError, match="knows no batch size"):
+        bs.plots.plot_batch(bs.load_posterior("chinchilla"))

@@ -290,6 +290,13 @@ def test_the_total_count_is_what_allocate_plans_with(exact):
     assert np.all(seen.flops_exact > seen.budget)
 
 
+@pytest.mark.parametrize("budget", ["1e22x", [], None, -1.0, [[1e22]], [1e22, float("nan")]])
+@pytest.mark.parametrize("ask", [bs.allocate, bs.recount])
+def test_what_is_no_budget_is_said(exact, ask, budget):
+    with pytest.raises(SpecError, match="budget must be positive FLOP, one or a list"):
+        ask(exact, budget)
+
+
 def test_an_unknown_count_is_refused(exact):
     with pytest.raises(SpecError, match="count 'active' is unknown; choose one of: non_emb"):
         bs.recount(exact, 1e20, count="active")
@@ -304,3 +311,5 @@ def test_embeddings_there_and_back():
     np.testing.assert_allclose(family.non_embedding(family.total(sizes)), sizes, rtol=1e-9)
     with pytest.raises(SpecError, match="positive numbers"):
         bs.Transformers(aspect=0)
+    with pytest.raises(SpecError, match="found '32k'"):
+        bs.Transformers(vocab_size="32k")  # pyright: ignore
