@@ -91,7 +91,7 @@ def _law_mean(model: Any, theta: Mapping[str, Any], x: Mapping[str, Any]) -> xr.
 def _points(model: Any, at: Mapping[str, Any] | pd.DataFrame) -> dict[str, np.ndarray]:
     used = {*model.law.inputs, *model.observation.inputs, "params", "tokens", "flops"}
     given, texts = {}, []
-    for k in used.intersection(map(str, at)):
+    for k in [str(k) for k in at if str(k) in used]:
         try:
             given[k] = np.atleast_1d(np.asarray(at[k], float))
         except (TypeError, ValueError):

@@ -182,7 +182,7 @@ def positive(value: Any, what: str) -> np.ndarray:
     ----------
     value : float or (n,) array
     what : str
-        The beginning of the message, such as "budget: positive FLOP".
+        The beginning of the message, such as "budget must be positive FLOP, one or a list of them".
 
     Returns
     -------
@@ -196,7 +196,7 @@ def positive(value: Any, what: str) -> np.ndarray:
     Examples
     --------
     >>> from bayes_scaling.data.numbers import positive
-    >>> positive(1e22, "budget: positive FLOP")
+    >>> positive(1e22, "budget must be positive FLOP")
     array([1.e+22])
     """
     try:
@@ -204,7 +204,7 @@ def positive(value: Any, what: str) -> np.ndarray:
     except (TypeError, ValueError):
         values = np.empty(0)
     if values.ndim != 1 or not len(values) or not np.all(np.isfinite(values) & (values > 0)):
-        msg = f"{what}, one or a list of them; found {value!r}"
+        msg = f"{what}; found {value!r}"
         raise SpecError(msg)
     return values
 

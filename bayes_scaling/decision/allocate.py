@@ -88,4 +88,4 @@ def _law_theta(fit: xr.DataTree, group: str | None) -> dict[str, xr.DataArray]:
 
 
 def _budgets(budget: Any) -> np.ndarray:
-    return positive(budget, "budget must be positive FLOP")
+    return positive(budget, "budget must be positive FLOP, one or a list of them")

@@ -74,7 +74,7 @@ def critical_batch(
         raise SpecError(msg)
     theta = _theta(fit, law, group)
     b_crit = np.exp(law.log_b_crit(theta, points))
-    out = {"b_crit": b_crit, "batch": overhead * b_crit}
+    out = {"b_crit": b_crit, "batch": law.batch_for(theta, points, overhead)}
     posterior = fit["posterior"].to_dataset()
     if group is None and "b_crit_sd" in posterior:
         spread = posterior["b_crit_sd"]
@@ -125,17 +125,18 @@ def batch_tradeoff(
     """
     trust = warn_if_untrusted(fit)
     law, points = law_of(fit), _points(fit, at)
-    values = positive(batch, "batch: positive tokens per step")
+    values = positive(batch, "batch: positive tokens per step, one or a list of them")
     here = xr.DataArray(values, dims="batch", coords={"batch": values})
     theta = theta_of(fit, group)
-    ratio = here / np.exp(law.log_b_crit(theta, points))
+    least = law.least_steps(theta)
+    fewest = least * np.exp(law.log_b_crit(theta, points))  # tokens: E_min
     steps = law(theta, {**points, BATCH: here})
     out = xr.Dataset(
         {
             "steps": steps.assign_attrs(units="optimizer steps"),
             "tokens": (steps * here).assign_attrs(units="tokens"),
-            "steps_ratio": 1 + 1 / ratio,
-            "tokens_ratio": 1 + ratio,
+            "steps_ratio": steps / least,
+            "tokens_ratio": steps * here / fewest,
         },
         attrs={"trust": trust},
     )

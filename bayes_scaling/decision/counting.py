@@ -8,6 +8,7 @@ import xarray as xr
 
 from bayes_scaling.data.accounting import transformer_flops
 from bayes_scaling.data.numbers import positive
+from bayes_scaling.data.parameters import embedding_params
 from bayes_scaling.decision.allocate import PER_TOKEN, _budgets, _law_theta
 from bayes_scaling.decision.optimum import best_split, irreducible, search_split
 from bayes_scaling.errors import SpecError
@@ -67,14 +68,13 @@ class Transformers:
     causal: bool = False
 
     def __post_init__(self) -> None:
-        for value in (self.vocab_size, self.aspect, self.context_length):
-            positive(value, f"vocab_size, aspect and context_length are positive numbers in {self}")
+        for name in ("vocab_size", "aspect", "context_length"):
+            positive(getattr(self, name), f"Transformers: {name} must be a positive number")
 
     @property
     def omega(self) -> float:
         """The coefficient of the cube root."""
-        copies = 1 if self.tied else 2
-        return copies * self.vocab_size * (self.aspect / 12) ** (1 / 3)
+        return float(embedding_params(self.width(1.0), self.vocab_size, tied=self.tied))
 
     def width(self, params: Any) -> Any:
         """Return the width of a model of so many non-embedding parameters."""
@@ -214,6 +214,9 @@ def recount(
     """
     trust = warn_if_untrusted(fit)
     family = family or Transformers()
+    if not isinstance(family, Transformers):
+        msg = f"family: Transformers(...); found {type(family).__name__}"
+        raise SpecError(msg)
     law, theta = model_of(fit).law, _law_theta(fit, group)
     family.counted(1.0, count)  # refuse what it does not know before the search
     values = _budgets(budget)

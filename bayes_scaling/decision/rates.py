@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_scaling.errors import SpecError
+from bayes_scaling.laws.single import rates_of
 
 
 def rates(exponent: Any, *, k: float = 4.0) -> xr.Dataset:
@@ -56,8 +57,7 @@ def rates(exponent: Any, *, k: float = 4.0) -> xr.Dataset:
         "dimension": f"intrinsic dimension of the data, {k:g} / alpha",
         "quantized": "exponent in data under the quantization model",
     }
-    found = (2.0**-alpha, 2.0 ** (1 / alpha), k / alpha, alpha / (1 + alpha))
-    pairs = zip(said.items(), found, strict=True)
+    found = rates_of(alpha, k)
     return xr.Dataset(
-        {name: v.assign_attrs(units="1", long_name=text) for (name, text), v in pairs}
+        {name: found[name].assign_attrs(units="1", long_name=text) for name, text in said.items()}
     )

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_scaling.errors import SpecError
-from bayes_scaling.laws.steps import frontier_exponents, steps_left
+from bayes_scaling.laws.steps import compute_ratio, frontier_exponents
 
 
 def step_allocation(alpha_n: Any, alpha_s: Any, alpha_b: Any) -> xr.Dataset:
@@ -88,9 +88,7 @@ def size_penalty(ratio: Any, alpha_n: Any, alpha_s: Any) -> xr.DataArray:
     [1.16, 1.0, 1.2]
     """
     r, n, s = (_positive(v) for v in (ratio, alpha_n, alpha_s))
-    left = steps_left(r, n, s)
-    reached = left > 0
-    return (r * left.where(reached, 1.0) ** (-1 / s)).where(reached, np.inf)
+    return compute_ratio(r, n, s)
 
 
 def _positive(value: Any) -> xr.DataArray:

@@ -112,14 +112,21 @@ class CriticalBatch(Checked):
         """Evaluate the steps at ``x["batch_size_tokens"]``, tokens."""
         xp = namespace(theta, x)
         ratio = self.log_b_crit(theta, x) - xp.log(x[BATCH])
-        least = theta["s0"] / (1 + theta["b_crit"])
-        return least * (1 + xp.exp(xp.minimum(ratio, FAR)))
+        return self.least_steps(theta) * (1 + xp.exp(xp.minimum(ratio, FAR)))
+
+    def least_steps(self, theta: Theta) -> Any:
+        """Return S_min, the steps that no batch size goes below."""
+        return theta["s0"] / (1 + theta["b_crit"])
+
+    def batch_for(self, theta: Theta, x: Inputs, overhead: float) -> Any:
+        """Return the batch size, tokens, that takes a share `overhead` of tokens over E_min."""
+        return overhead * namespace(theta, x).exp(self.log_b_crit(theta, x))
 
     def to_paper(self, theta: Theta) -> dict[str, Any]:
         """Return S_min, and B_crit in tokens, or ``log_B`` and the exponent of ``B X^power``."""
         xp = namespace(theta)
         ref = sizes(self)
-        out = {"S_min": theta["s0"] / (1 + theta["b_crit"])}
+        out = {"S_min": self.least_steps(theta)}
         if self.along == "one":
             return {**out, "B_crit": theta["b_crit"] * ref[BATCH]}
         log = xp.log(theta["b_crit"]) + xp.log(ref[BATCH])

@@ -174,3 +174,9 @@ class IsoFlop(Checked):
         if self.frontier == "power":
             out["curvature"] = xp.exp(paper["log_curvature"] - gamma * k)
         return {**kept, **out}
+
+
+def size_on_line(a: Any, log_g: Any, flops: Any) -> Any:
+    """Return ``N* = e^log_g C^a``, the frontier as studies print it."""
+    xp = namespace({"a": a, "log_g": log_g, "flops": flops})
+    return xp.exp(log_g + a * xp.log(flops))

@@ -190,9 +190,41 @@ class Chinchilla:
         }
 
 
+class Scaled:
+    """A law of power terms that papers write as ``(X_c / X)^alpha_X``, with or without a floor E.
+
+    `terms` says per term: the input, its amplitude and exponent here, X_c and alpha_X there.
+    """
+
+    floor: bool
+    terms: ClassVar[tuple[tuple[str, str, str, str, str], ...]]
+
+    def irreducible(self, theta: Theta) -> Any:
+        """Return the floor E; zero where the law has none."""
+        return theta["E"] if self.floor else 0.0 * theta[self.terms[0][1]]
+
+    def to_paper(self, theta: Theta) -> dict[str, Any]:
+        """Return the paper's scales and exponents, and E where there is one."""
+        ref = sizes(self)  # pyright: ignore
+        out = {"E": theta["E"]} if self.floor else {}
+        for name, amplitude, exponent, scale, called in self.terms:
+            out[scale] = ref[name] * theta[amplitude] ** (1 / theta[exponent])
+            out[called] = theta[exponent]
+        return out
+
+    def from_paper(self, paper: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters at the reference from those."""
+        ref = sizes(self)  # pyright: ignore
+        out = {"E": paper["E"]} if self.floor else {}
+        for name, amplitude, exponent, scale, called in self.terms:
+            out[amplitude] = (paper[scale] / ref[name]) ** paper[called]
+            out[exponent] = paper[called]
+        return out
+
+
 @LAWS.register("kaplan_nd")
 @dataclass(frozen=True)
-class KaplanND:
+class KaplanND(Scaled):
     """Kaplan's joint law ``L(N, D) = [(N_c / N)^(alpha_N / alpha_D) + D_c / D]^alpha_D``.
 
     Parameters
@@ -226,6 +258,10 @@ class KaplanND:
     name: ClassVar[str] = "kaplan_nd"
     outcome: ClassVar[str] = "loss"
     decreasing: ClassVar[tuple[str, ...]] = INPUTS
+    terms = (
+        ("params", "a0", "alpha", "N_c", "alpha_N"),
+        ("tokens", "b0", "beta", "D_c", "alpha_D"),
+    )
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -259,29 +295,3 @@ class KaplanND:
     def exponent(self, theta: Theta) -> Any:
         """Return ``a = beta / (alpha + beta)``: the optimum N* grows as C^a."""
         return theta["beta"] / (theta["alpha"] + theta["beta"])
-
-    def irreducible(self, theta: Theta) -> Any:
-        """Return the floor E; zero where the law has none."""
-        return theta["E"] if self.floor else 0.0 * theta["a0"]
-
-    def to_paper(self, theta: Theta) -> dict[str, Any]:
-        """Return N_c, D_c, alpha_N and alpha_D, and E where there is one."""
-        ref = sizes(self)
-        out = {"E": theta["E"]} if self.floor else {}
-        return out | {
-            "N_c": ref["params"] * theta["a0"] ** (1 / theta["alpha"]),
-            "D_c": ref["tokens"] * theta["b0"] ** (1 / theta["beta"]),
-            "alpha_N": theta["alpha"],
-            "alpha_D": theta["beta"],
-        }
-
-    def from_paper(self, paper: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters at the reference from N_c and D_c."""
-        ref = sizes(self)
-        out = {"E": paper["E"]} if self.floor else {}
-        return out | {
-            "a0": (paper["N_c"] / ref["params"]) ** paper["alpha_N"],
-            "b0": (paper["D_c"] / ref["tokens"]) ** paper["alpha_D"],
-            "alpha": paper["alpha_N"],
-            "beta": paper["alpha_D"],
-        }

@@ -340,3 +340,13 @@ class BrokenPowerLaw(_OfOne):
             log_a0 = log_a0 - bend * width * _softplus((log_x0 - log_d) / width, xp)
             before = log_d
         return {**out, "a0": xp.exp(log_a0)}
+
+
+def rates_of(alpha: Any, k: float) -> dict[str, Any]:
+    """Return what an exponent says in other words; see `bayes_scaling.rates`."""
+    return {
+        "per_doubling": 2.0**-alpha,
+        "to_halve": 2.0 ** (1 / alpha),
+        "dimension": k / alpha,
+        "quantized": alpha / (1 + alpha),
+    }

@@ -1,11 +1,12 @@
 """The law of a learning curve in size and optimizer steps, from which Kaplan's allocation comes."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from bayes_scaling.laws._protocol import LAWS, Inputs, Reference, Theta, namespace, relative, sizes
-from bayes_scaling.laws.joint import FLOOR, SHARE, SLOPE, SLOPE_OF_TOTAL, Surface, loss_of
+import numpy as np
+
+from bayes_scaling.laws._protocol import LAWS, Inputs, Reference, Theta, namespace, relative
+from bayes_scaling.laws.joint import FLOOR, SHARE, SLOPE, SLOPE_OF_TOTAL, Scaled, Surface, loss_of
 from bayes_scaling.param import Param, Prior
 
 INPUTS = ("params", "steps")
@@ -16,7 +17,7 @@ QUICK = Prior.of("LogNormal", median=0.7, sigma=0.4)
 
 @LAWS.register("kaplan_ns")
 @dataclass(frozen=True)
-class KaplanNS:
+class KaplanNS(Scaled):
     """Kaplan's law ``L(N, S_min) = (N_c / N)^alpha_N + (S_c / S_min)^alpha_S``.
 
     Parameters
@@ -51,6 +52,10 @@ class KaplanNS:
     name: ClassVar[str] = "kaplan_ns"
     outcome: ClassVar[str] = "loss"
     decreasing: ClassVar[tuple[str, ...]] = INPUTS
+    terms = (
+        ("params", "a0", "alpha", "N_c", "alpha_N"),
+        ("steps", "s0", "alpha_s", "S_c", "alpha_S"),
+    )
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -80,32 +85,6 @@ class KaplanNS:
         terms = (theta["a0"], theta["s0"], theta["alpha"], theta["alpha_s"])
         return loss_of(Surface(floor, *terms, None), n, s, xp)
 
-    def irreducible(self, theta: Theta) -> Any:
-        """Return the floor E; zero where the law has none."""
-        return theta["E"] if self.floor else 0.0 * theta["a0"]
-
-    def to_paper(self, theta: Theta) -> dict[str, Any]:
-        """Return N_c, S_c, alpha_N and alpha_S, and E where there is one."""
-        ref = sizes(self)
-        out = {"E": theta["E"]} if self.floor else {}
-        return out | {
-            "N_c": ref["params"] * theta["a0"] ** (1 / theta["alpha"]),
-            "S_c": ref["steps"] * theta["s0"] ** (1 / theta["alpha_s"]),
-            "alpha_N": theta["alpha"],
-            "alpha_S": theta["alpha_s"],
-        }
-
-    def from_paper(self, paper: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters at the reference from N_c and S_c."""
-        ref = sizes(self)
-        out = {"E": paper["E"]} if self.floor else {}
-        return out | {
-            "a0": (paper["N_c"] / ref["params"]) ** paper["alpha_N"],
-            "s0": (paper["S_c"] / ref["steps"]) ** paper["alpha_S"],
-            "alpha": paper["alpha_N"],
-            "alpha_s": paper["alpha_S"],
-        }
-
 
 def frontier_exponents(alpha_n: Any, alpha_s: Any, alpha_b: Any) -> dict[str, Any]:
     """Return the exponents in compute of a run at its critical batch size, by quantity.
@@ -118,10 +97,12 @@ def frontier_exponents(alpha_n: Any, alpha_s: Any, alpha_b: Any) -> dict[str, An
     return {**out, "tokens": out["batch"] + out["steps"]}
 
 
-def steps_left(ratio: Any, alpha_n: Any, alpha_s: Any) -> Any:
-    """Return what remains for steps at ``ratio`` times the best size, over that at the best size.
+def compute_ratio(ratio: Any, alpha_n: Any, alpha_s: Any) -> Any:
+    """Return compute over the least, of a run at ``ratio`` times the best size for its loss.
 
-    The loss less its size-term; not positive where a model that small never reaches the loss. It
-    takes ``left^(-1 / alpha_s)`` times the steps.
+    ``r (1 + (alpha_s / alpha_n) (1 - r^-alpha_n))^(-1 / alpha_s)``: the bracket is the loss that is
+    left to the steps, over that at the best size. Without any the loss is never reached: inf.
     """
-    return 1 + alpha_s / alpha_n * (1 - ratio**-alpha_n)
+    left = 1 + alpha_s / alpha_n * (1 - ratio**-alpha_n)
+    with np.errstate(divide="ignore"):
+        return ratio * np.maximum(left, 0.0) ** (-1 / alpha_s)

@@ -15,6 +15,7 @@ from bayes_scaling.decision.allocate import PER_TOKEN
 from bayes_scaling.errors import BayesScalingError, SpecError
 from bayes_scaling.inference.fit import fit
 from bayes_scaling.laws import Chinchilla, IsoFlop
+from bayes_scaling.laws.isoflop import size_on_line
 from bayes_scaling.methods.budgets import budgets_of, runs_of
 from bayes_scaling.methods.envelope import approach1
 from bayes_scaling.methods.parabola import ParabolaBiasWarning, approach2, parabola_bias
@@ -150,7 +151,8 @@ def _resampled(
 
 
 def _along(lines: np.ndarray, target: float) -> dict[str, np.ndarray]:
-    return {"a": lines[:, 0], "params": np.exp(lines[:, 1] + lines[:, 0] * np.log(target))}
+    a, log_g = lines.T
+    return {"a": a, "params": size_on_line(a, log_g, target)}
 
 
 def _row(found: dict[str, np.ndarray], target: float, remark: str) -> dict[tuple[str, Any], Any]:

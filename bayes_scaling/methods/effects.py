@@ -11,6 +11,7 @@ import xarray as xr
 
 from bayes_scaling.decision import allocate
 from bayes_scaling.errors import SpecError
+from bayes_scaling.laws.isoflop import size_on_line
 from bayes_scaling.methods.compare import PROBS
 from bayes_scaling.results import SAMPLES
 
@@ -79,7 +80,7 @@ def effects(
     for name, (a, log_g) in lines.items():
         values = {"a": a, "change": change[name], "share": change[name] / whole}
         if target is not None:
-            values["params"] = np.exp(log_g + a * np.log(target))
+            values["params"] = size_on_line(a, log_g, target)
         row = {(k, p): float(np.quantile(v, p)) for k, v in values.items() for p in PROBS}
         far = float(np.mean(np.abs(change[name]) > negligible)) if name != names[0] else np.nan
         rows[name] = {**row, ("matters", ""): far}
@@ -96,6 +97,9 @@ def _line(known: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _refuse(recipes: Mapping[str, Any], target: Any, negligible: float) -> None:
+    if not isinstance(recipes, Mapping):
+        msg = f"effects: a mapping of name to fit or line; found {type(recipes).__name__}"
+        raise SpecError(msg)
     bad = []
     if len(recipes) < 2:
         bad.append(f"at least two recipes are needed; found {len(recipes)}")

@@ -71,6 +71,9 @@ def plot_exponents(
     >>> [t.get_text() for t in ax.get_yticklabels()]
     ['240 runs, joint law', 'Hoffmann et al., approach 2']
     """
+    if not isinstance(results, Mapping):
+        msg = f"results are a mapping of label to fit or draws; found {type(results).__name__}"
+        raise SpecError(msg)
     rows = list(_rows(results, name, published or {}))
     if not rows:
         msg = "plot_exponents: nothing to draw; give a fit, draws or a published value"

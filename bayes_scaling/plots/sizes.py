@@ -14,6 +14,7 @@ from bayes_scaling.data.datasets import load_dataset
 from bayes_scaling.data.numbers import positive
 from bayes_scaling.decision import allocate
 from bayes_scaling.errors import SpecError
+from bayes_scaling.laws.isoflop import size_on_line
 from bayes_scaling.plots import _style as style
 from bayes_scaling.plots import _ticks as ticks
 from bayes_scaling.plots._runs import light
@@ -75,6 +76,9 @@ def plot_sizes(
     >>> ax.get_ylabel()
     'optimal parameters N*'
     """
+    if not isinstance(schools, Mapping):
+        msg = f"schools are a mapping of label to fit or line; found {type(schools).__name__}"
+        raise SpecError(msg)
     points = load_dataset("flagships") if trained is None else trained
     if missing := {"name", "params", "tokens"} - set(points):
         msg = f"trained: column {' and '.join(sorted(missing))} missing; needs name, params, tokens"
@@ -110,8 +114,8 @@ def _sizes(label: str, school: Any, grid: np.ndarray) -> tuple[np.ndarray, str]:
     if not isinstance(school, xr.Dataset) or not {"a", "log_g"} <= set(school):
         msg = f"{label!r}: a fit, or draws of a and log_g; found {type(school).__name__}"
         raise SpecError(msg)
-    logs = school["log_g"].values.ravel() + school["a"].values.ravel() * np.log(grid)[:, None]
-    return np.exp(np.quantile(logs, style.PROBS, axis=1)), "trusted"
+    a, log_g = (school[v].values.ravel() for v in ("a", "log_g"))
+    return np.quantile(size_on_line(a, log_g, grid[:, None]), style.PROBS, axis=1), "trusted"
 
 
 def _place(ax: Axes, points: pd.DataFrame) -> None:

@@ -309,7 +309,7 @@ def test_embeddings_there_and_back():
     assert family.total(params) == pytest.approx(params + 50_000 * width, rel=1e-12)
     sizes = np.geomspace(1.0, 1e13, 27)
     np.testing.assert_allclose(family.non_embedding(family.total(sizes)), sizes, rtol=1e-9)
-    with pytest.raises(SpecError, match="positive numbers"):
+    with pytest.raises(SpecError, match="aspect must be a positive number"):
         bs.Transformers(aspect=0)
     with pytest.raises(SpecError, match="found '32k'"):
         bs.Transformers(vocab_size="32k")  # pyright: ignore
