@@ -16,10 +16,13 @@ from .data.summary import summary
 from .decision import (
     Transformers,
     allocate,
+    batch_prior,
     batch_tradeoff,
     compute_to_reach,
     critical_batch,
+    driven_by_data,
     iso_loss,
+    noise_scale,
     rates,
     recount,
     saturation,
@@ -37,6 +40,7 @@ from .laws import (
     IsoFlop,
     KaplanND,
     KaplanNS,
+    NoiseScale,
     PowerLaw,
 )
 from .methods import (
@@ -50,7 +54,7 @@ from .methods import (
     valleys,
 )
 from .model import Pooling, ScalingModel
-from .observations import OBSERVATIONS, Censored, Normal, StudentT, UnderTuned
+from .observations import OBSERVATIONS, Censored, Gamma, Normal, StudentT, UnderTuned
 from .param import Param, Prior
 from .predict import predict
 from .priors import elicit
@@ -66,9 +70,11 @@ __all__ = [
     "Censored",
     "Chinchilla",
     "CriticalBatch",
+    "Gamma",
     "IsoFlop",
     "KaplanND",
     "KaplanNS",
+    "NoiseScale",
     "Normal",
     "ParabolaBiasWarning",
     "Param",
@@ -83,6 +89,7 @@ __all__ = [
     "allocate",
     "approach1",
     "approach2",
+    "batch_prior",
     "batch_tradeoff",
     "bootstrap",
     "calibrate",
@@ -90,6 +97,7 @@ __all__ = [
     "compute_to_reach",
     "critical_batch",
     "describe_dataset",
+    "driven_by_data",
     "effects",
     "elicit",
     "exact_loo",
@@ -106,6 +114,7 @@ __all__ = [
     "load_dataset",
     "load_model",
     "load_posterior",
+    "noise_scale",
     "one_of",
     "open_fit",
     "parabola_bias",

@@ -71,6 +71,43 @@ class StudentT(Distribution):
         return self.loc + self.scale * jax.random.t(key, self.df, shape)
 
 
+class OrFailed(Distribution):
+    """An outcome that some runs fail to have: ``P(failed)``, or else the density of the outcome.
+
+    Parameters
+    ----------
+    outcome : Distribution
+        Of the runs that do not fail.
+    logit : array
+        Of the probability to fail.
+    failed : array
+        1 where the run failed, 0 where it has an outcome; broadcasts with `logit`.
+    """
+
+    arg_constraints = {"logit": constraints.real}  # noqa: RUF012 (NumPyro reads a plain dict)
+    support: Any = constraints.positive
+    reparametrized_params = ["logit"]  # noqa: RUF012
+
+    def __init__(self, outcome: Any, logit: Any, failed: Any, *, validate_args: Any = None) -> None:
+        self.outcome = outcome
+        shaped: Any = promote_shapes(logit, failed)
+        self.logit, self.failed = shaped
+        shape = jax.lax.broadcast_shapes(
+            jnp.shape(logit), jnp.shape(failed), tuple(outcome.batch_shape)
+        )
+        super().__init__(batch_shape=shape, validate_args=validate_args)
+
+    @validate_sample
+    def log_prob(self, value: Any) -> Any:
+        """Return the log probability of a failure, or the log density of an outcome."""
+        ran = jax.nn.log_sigmoid(-self.logit) + self.outcome.log_prob(value)
+        return self.failed * jax.nn.log_sigmoid(self.logit) + (1 - self.failed) * ran
+
+    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
+        """Draw outcomes, as if none failed."""
+        return self.outcome.sample(key, sample_shape)
+
+
 class CensoredNormal(Distribution):
     """A normal of which some values are known only as lower bounds.
 

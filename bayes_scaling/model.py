@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 from bayes_scaling._registry import did_you_mean
 from bayes_scaling.errors import SpecError
-from bayes_scaling.laws import Chinchilla, HasScatter, law_from_dict
+from bayes_scaling.laws import Chinchilla, HasLatents, HasScatter, law_from_dict
 from bayes_scaling.laws import to_dict as choices_to_dict
-from bayes_scaling.observations import StudentT, observation_from_dict
+from bayes_scaling.laws._protocol import Inputs, Theta
+from bayes_scaling.observations import ReadsLatents, StudentT, observation_from_dict
 from bayes_scaling.param import Param, Prior
 from bayes_scaling.priors import prior_from_dict, prior_to_dict
 
@@ -75,7 +78,8 @@ class ScalingModel:
     Raises
     ------
     SpecError
-        A prior for a parameter that the model does not have.
+        A prior for a parameter that the model does not have, or an observation model that reads
+        of a run what the law does not say.
 
     Examples
     --------
@@ -96,6 +100,15 @@ class ScalingModel:
         pairs = self.priors.items() if isinstance(self.priors, Mapping) else self.priors
         object.__setattr__(self, "priors", tuple(sorted(pairs)))
         self._refuse_unknown("prior", dict(self.priors))
+        law, observation = self.law, self.observation
+        wanted = observation.latents if isinstance(observation, ReadsLatents) else ()
+        known = law.latents if isinstance(law, HasLatents) else ()
+        if lacking := [v for v in wanted if v not in known]:
+            msg = (
+                f"observation model {self.observation.name!r} reads {', '.join(lacking)} of a run, "
+                f"which law {self.law.name!r} does not say; it is made for `Tuning`"
+            )
+            raise SpecError(msg)
         if self.pooling:
             self._refuse_unknown("pooling mode", dict(self.pooling.modes))
             for p in self.params:
@@ -114,6 +127,21 @@ class ScalingModel:
         """The columns the model reads, the outcome apart."""
         group = (self.pooling.column,) if self.pooling else ()
         return (*self.law.inputs, *self.observation.inputs, *group)
+
+    def mean(self, theta: Theta, x: Inputs) -> tuple[Any, dict[str, Any]]:
+        """Return the law's outcome, and the columns with whatever else the law says of a run."""
+        said = self.law.latent(theta, x) if isinstance(self.observation, ReadsLatents) else {}
+        return self.law(theta, x), {**x, **said}
+
+    def distribution(self, theta: Theta, x: Inputs) -> Any:
+        """Return the NumPyro distribution of measured outcomes; `theta` is per row or scalar."""
+        mu, seen = self.mean(theta, x)
+        return self.observation.distribution(mu, theta, seen)
+
+    def draw(self, rng: np.random.Generator, theta: Theta, x: Inputs) -> np.ndarray:
+        """Draw measured outcomes with NumPy; the arrays broadcast."""
+        mu, seen = self.mean(theta, x)
+        return self.observation.draw(rng, np.asarray(mu), theta, seen)
 
     @property
     def structure(self) -> "ScalingModel":

@@ -44,6 +44,13 @@ class Observation(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsLatents(Protocol):
+    """An observation model that reads what the law says of a run beside its mean."""
+
+    latents: ClassVar[tuple[str, ...]]
+
+
 OBSERVATIONS: Registry[type] = Registry("observation model")
 
 SIGMA = Param(
@@ -84,6 +91,40 @@ DEBT = Param(
     "1",
     "mean shortfall of a run from the attainable loss, as a share of the loss",
     (0.001, 0.05),
+    "noise",
+)
+
+
+SHAPE = Param(
+    "shape",
+    Prior.of("LogNormal", median=10.0, sigma=1.0),
+    "1",
+    "shape of the Gamma scatter: the outcome's relative sd is 1 / sqrt(shape)",
+    (1.0, 100.0),
+    "noise",
+)
+WARP = Param(
+    "warp",
+    Prior.of("HalfNormal", scale=0.3),
+    "1",
+    "error of a bowl's shape, as a share of the excess over its bottom",
+    (0.02, 0.5),
+    "noise",
+)
+MARGIN = Param(
+    "margin",
+    Prior.of("LogNormal", median=1.4, sigma=0.4),
+    "1",
+    "ln of the knob at which half of the runs diverge, over its best",
+    (0.7, 3.0),
+    "noise",
+)
+CLIFF = Param(
+    "cliff",
+    Prior.of("LogNormal", median=0.2, sigma=0.7),
+    "1",
+    "in how much of ln(knob) the share of diverging runs rises, e-fold of the odds",
+    (0.05, 0.6),
     "noise",
 )
 
@@ -317,6 +358,109 @@ class Censored:
     def draw(self, rng: np.random.Generator, mu: Any, theta: Theta, x: Inputs) -> np.ndarray:  # noqa: ARG002
         """Draw outcomes about `mu` with NumPy, as if nothing stopped them."""
         return mu * np.exp(theta["sigma"] * rng.normal(size=np.shape(mu)))
+
+
+@OBSERVATIONS.register("gamma")
+@dataclass(frozen=True)
+class Gamma:
+    """Scatter of a positive outcome about its mean: ``Y ~ Gamma(shape, mean mu)``.
+
+    The law is the mean itself, not the median, and the relative scatter is ``1 / sqrt(shape)``.
+
+    Notes
+    -----
+    For squared norms: that of Gaussian noise of covariance S is close to a Gamma of shape
+    ``tr(S)^2 / (2 tr(S^2))``. One shape serves all rows.
+
+    References
+    ----------
+    Satterthwaite 1946, doi:10.2307/3002019.
+    """
+
+    name: ClassVar[str] = "gamma"
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns it reads beside the law's."""
+        return ()
+
+    @property
+    def params(self) -> tuple[Param, ...]:
+        """The parameters it adds."""
+        return (SHAPE,)
+
+    def distribution(self, mu: Any, theta: Theta, x: Inputs) -> Any:  # noqa: ARG002
+        """Return the distribution of the outcome of mean `mu`."""
+        import numpyro.distributions as dist
+
+        shape = theta["shape"]
+        return dist.Gamma(shape, shape / mu, validate_args=False)
+
+    def draw(self, rng: np.random.Generator, mu: Any, theta: Theta, x: Inputs) -> np.ndarray:  # noqa: ARG002
+        """Draw outcomes of mean `mu` with NumPy; the arrays broadcast to its shape."""
+        shape = np.broadcast_to(theta["shape"], np.shape(mu))
+        return mu * rng.gamma(shape) / shape
+
+
+@OBSERVATIONS.register("sweep")
+@dataclass(frozen=True)
+class Sweep:
+    """Scatter of a tuning sweep: least at the best setting, more with every miss; failures count.
+
+    ``ln L ~ StudentT(nu, ln mu, s)`` with ``s^2 = sigma^2 + (warp * excess)^2``: the shape of a
+    bowl is right near its bottom and wrong, by a share `warp`, of what lies above. Runs far from
+    the optimum then say little of where it is, and none needs to be left out.
+
+    Parameters
+    ----------
+    divergence : bool, default False
+        Whether runs that diverged (column `diverged`) count, through
+        ``P(diverged) = 1 / (1 + e^(-(overshoot - margin) / cliff))`` of the first knob's
+        `overshoot`, ``ln(knob / its best)``: where runs fail says where the best is. What loss they
+        ended at is not looked at.
+
+    Notes
+    -----
+    Leaving diverged runs out takes the steep side of a sweep away and moves its optimum.
+    """
+
+    divergence: bool = False
+    name: ClassVar[str] = "sweep"
+    latents: ClassVar[tuple[str, ...]] = ("excess", "overshoot")
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns it reads beside the law's."""
+        return ("diverged",) * self.divergence
+
+    @property
+    def params(self) -> tuple[Param, ...]:
+        """The parameters it adds."""
+        return (SIGMA, WARP, TAIL) + (MARGIN, CLIFF) * self.divergence
+
+    def distribution(self, mu: Any, theta: Theta, x: Inputs) -> Any:
+        """Return the distribution of the measured loss about `mu`."""
+        import jax.numpy as jnp
+
+        from bayes_scaling import _distributions as dist
+
+        scatter = _Scatter("log", "constant", known=False)
+        sd = jnp.sqrt(theta["sigma"] ** 2 + (theta["warp"] * x["excess"]) ** 2)
+        loss = scatter.about(mu, lambda m: dist.StudentT(theta["nu"], m, sd, validate_args=False))
+        if not self.divergence:
+            return loss
+        logit = self.log_odds(theta, x["overshoot"])
+        return dist.OrFailed(loss, logit, x["diverged"], validate_args=False)
+
+    def draw(self, rng: np.random.Generator, mu: Any, theta: Theta, x: Inputs) -> np.ndarray:
+        """Draw losses of runs that do not diverge about `mu` with NumPy."""
+        sd = np.sqrt(theta["sigma"] ** 2 + (theta["warp"] * x["excess"]) ** 2)
+        z = rng.standard_t(np.broadcast_to(theta["nu"], np.shape(mu)))
+        return _Scatter("log", "constant", known=False).add(mu, sd * z)
+
+    def log_odds(self, theta: Theta, overshoot: Any) -> Any:
+        """Return ln of the odds that a run diverges, at an `overshoot` in ln."""
+        return (overshoot - theta["margin"]) / theta["cliff"]
 
 
 def observation_from_dict(spec: dict[str, Any] | str) -> Any:

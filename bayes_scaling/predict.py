@@ -121,11 +121,11 @@ def _scatter(
     if missing:
         msg = f"the scatter of a new run depends on {', '.join(missing)}: give it in `at`"
         raise FitError(msg)
-    inputs = {c: x[c].values for c in model.observation.inputs}
+    inputs = {c: v.values for c, v in x.items() if c in model.inputs}
     if "flops" in inputs:
         inputs["flops_ref"] = flops_reference(fit)
-    draws = {p.name: theta[p.name].values[..., None] for p in model.observation.params}
-    return mean.copy(data=model.observation.draw(rng, mean.values, draws, inputs))
+    draws = {p.name: theta[p.name].values[..., None] for p in model.params}
+    return mean.copy(data=model.draw(rng, draws, inputs))
 
 
 def flops_reference(fit: xr.DataTree) -> float:

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling import priors
-from bayes_scaling.data.numbers import usable, values_of
+from bayes_scaling.data.flags import only_diverged
+from bayes_scaling.data.numbers import usable, values_of, without_attrs
 from bayes_scaling.errors import FitError, Problem, TableError
-from bayes_scaling.laws import bind
+from bayes_scaling.laws import HasSweeps, bind
 from bayes_scaling.model import ScalingModel, model_to_json
 from bayes_scaling.param import Param, Prior
 
@@ -23,6 +24,7 @@ GROUP_SD = {"intercept": 0.15}  # of ln a0 between recipes, 0.03 to 0.7; exponen
 GROUP_SD_ELSE = 0.05
 GROUP_SD_SIGMA = 0.8
 WEIGHTLESS = 1e-30  # of padding: nothing beside a row, and NumPyro refuses a weight of zero
+SWEEP = "sweep"  # the column that names a run's sweep
 OUTLYING = 1e-3  # of the runs may lie below the floor
 SPREAD = Prior.of("LogNormal", median=1.0, sigma=1.0)
 
@@ -81,13 +83,16 @@ def prepare(model: ScalingModel, runs: pd.DataFrame) -> Prepared:
         No usable row.
     """
     outcome = model.law.outcome
-    used = usable(runs) if "use" in runs else runs
+    used = rows_for(model, runs)
+    failed = np.zeros(len(used), bool)
+    if "diverged" in model.inputs and "diverged" in used:
+        failed = values_of(used, "diverged") > 0
     problems = []
     for name in (*model.inputs, outcome):
         if name not in used:
             do = "add it, or choose a model that does not need it"
             problems.append(Problem(name, (), "missing, and the model needs it", do))
-        elif (gaps := np.asarray(pd.isna(used[name]))).any():
+        elif (gaps := np.asarray(pd.isna(used[name])) & ~(failed & (name == outcome))).any():
             rows = tuple(f"row {i}" for i in used.index[gaps])
             do = "fill the values in or drop these runs"
             problems.append(Problem(name, rows, f"{len(rows)} missing values", do))
@@ -99,30 +104,96 @@ def prepare(model: ScalingModel, runs: pd.DataFrame) -> Prepared:
     if problems:
         source = "model and table"
         raise TableError(source, problems)
+    if failed.any():
+        lost = _all_failed(used, failed, model.pooling.column if model.pooling else "")
+        if lost:
+            msg = f"every run diverged {lost}; leave them out, or sweep lower values"
+            raise FitError(msg)
     if used.empty:
         msg = "no usable run in the table: every row is flagged as unusable; see its column `flag`"
         raise FitError(msg)
     numeric = [n for n in dict.fromkeys((*model.inputs, "flops")) if n in used]
-    numeric = [n for n in numeric if not (model.pooling and n == model.pooling.column)]
+    grouping = model.pooling.column if model.pooling else ""
+    numeric = [n for n in numeric if n != grouping or n in model.law.inputs]
     x = {name: values_of(used, name) for name in numeric}
     y = values_of(used, outcome)
+    if failed.any():  # with a number where a run failed, whose value nothing looks at
+        y = np.where(failed, y[~failed].mean(), y)
+    if "diverged" in x:
+        x["diverged"] = failed.astype(float)
     law = bind(model.law, x)
     groups, index = (), np.zeros(len(y), int)
     if model.pooling:
         codes, labels = pd.factorize(used[model.pooling.column], sort=True)
         groups, index = tuple(map(str, labels)), np.asarray(codes)
     bound = replace(model, law=law)
-    data = _data(bound, x, y, index, len(groups))
+    data = _data(bound, x, y, index, groups, ~failed)
     return Prepared(bound, data, used, groups)
 
 
+def rows_for(model: ScalingModel, runs: pd.DataFrame) -> pd.DataFrame:
+    """Pick the runs that a model is fitted to: the usable ones, and where it reads them failures.
+
+    A law of sweeps gets the column `sweep`, which names what a run does not share with others.
+
+    Raises
+    ------
+    FitError
+        Several sweeps, and a model that gives them one level.
+    """
+    kept = runs
+    if "use" in runs:
+        kept = usable(runs)
+        if "diverged" in model.observation.inputs:
+            kept = without_attrs(runs).loc[runs["use"].to_numpy(bool) | only_diverged(runs)]
+    law = model.law
+    if not isinstance(law, HasSweeps):
+        return kept
+    fixed = [c for c in law.inputs if c not in law.swept]
+    if not set(fixed) <= set(kept):
+        return kept  # what is missing is said with all other problems
+    if SWEEP not in kept:
+        kept = kept.assign(**{SWEEP: sweeps(kept, fixed)})
+    count = len(set(kept[SWEEP]))
+    if count > 1 and model.pooling is None:
+        msg = (
+            f"the table holds {count} sweeps (by {', '.join(fixed) or SWEEP}), and the model gives "
+            f"all of them one loss: pooling=Pooling('sweep', (('l0', 'free'),)), or one sweep alone"
+        )
+        raise FitError(msg)
+    return kept
+
+
+def _all_failed(runs: pd.DataFrame, failed: np.ndarray, column: str) -> str:
+    """Say in which groups no run finished."""
+    if not column:
+        return "of the table" if failed.all() else ""
+    names = runs[column].to_numpy().astype(str)
+    return ", ".join(f"of {column} {k!r}" for k in np.unique(names) if failed[names == k].all())
+
+
+def sweeps(runs: pd.DataFrame, fixed: list[str]) -> list[str]:
+    """Name the sweep of every run by what its runs share.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from bayes_scaling.program import sweeps
+    >>> sweeps(pd.DataFrame({"params": [1e9, 1e9], "lr": [1e-3, 2e-3]}), ["params"])
+    ['params=1e+09', 'params=1e+09']
+    """
+    columns = [[f"{c}={v:.6g}" for v in values_of(runs, c)] for c in fixed]
+    return [" ".join(names) for names in zip(*columns, strict=True)] or [SWEEP] * len(runs)
+
+
 def _data(
-    model: ScalingModel, x: dict[str, Any], y: Any, group: Any, n_groups: int
+    model: ScalingModel, x: dict[str, Any], y: Any, group: Any, groups: tuple, ran: np.ndarray
 ) -> dict[str, Any]:
     rows = padded(len(y))
     fill = [(0, rows - len(y))]
     wanted = {*model.law.inputs, *model.observation.inputs}
-    stats = {"min_loss": lowest(y), "mean_loss": float(y.mean())}
+    n_groups, seen, whose = len(groups), y[ran], group[ran]
+    stats = {"min_loss": lowest(seen), "mean_loss": float(seen.mean())}
     data: dict[str, Any] = {
         "x": {k: np.pad(v, fill, mode="edge") for k, v in x.items() if k in wanted},
         "y": np.pad(y, fill, mode="edge"),
@@ -134,9 +205,9 @@ def _data(
         data["x"]["flops_ref"] = float(np.exp(np.mean(np.log(x["flops"]))))
     if n_groups:
         data["group"] = np.pad(group, fill, mode="edge")
-        each = pd.Series(y).groupby(group)
-        low = np.array([lowest(y[group == g]) for g in range(n_groups)])
-        by_group = {"min_loss": low, "mean_loss": np.asarray(each.mean())}
+        each = [seen[whose == g] for g in range(n_groups)]
+        low = np.array([lowest(v) for v in each])
+        by_group = {"min_loss": low, "mean_loss": np.array([v.mean() for v in each])}
         scale = {p.name: by_group[t] for p in model.params if (t := model.prior(p.name).times)}
         data["group_scale"] = {
             p.name: scale.get(p.name, np.ones(n_groups))
@@ -214,6 +285,13 @@ class Program:
         ours = all(type(p).__module__.split(".")[0] == "bayes_scaling" for p in parts)
         return repr(self.structure) if ours else ""
 
+    @property
+    def local(self) -> tuple[str, ...]:
+        """The latent sites of which every group has one."""
+        names = {"free": "group", "partial": "z"}
+        modes = {p.name: self.structure.mode(p) for p in self.structure.params}
+        return tuple(f"{p}_{names[mode]}" for p, mode in modes.items() if mode in names)
+
     def sites(self, data: Mapping[str, Any]) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """Return the latent sites with their unconstrained shapes."""
         found: list[tuple[str, tuple[int, ...]]] = []
@@ -233,8 +311,8 @@ class Program:
     def observed(self, theta: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
         """Return the distribution of every row's outcome; `theta` is per row or scalar."""
         reference = tuple(data["reference"].items())
-        mu = replace(self.structure.law, reference=reference)(theta, data["x"])
-        return self.structure.observation.distribution(mu, theta, data["x"])
+        law = replace(self.structure.law, reference=reference)
+        return replace(self.structure, law=law).distribution(theta, data["x"])
 
     def prior_draws(
         self, data: Mapping[str, Any], rng: np.random.Generator, count: int

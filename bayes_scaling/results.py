@@ -96,6 +96,11 @@ def units_of(model: ScalingModel) -> dict[str, dict[str, str]]:
         "alpha_N": ("1", "Kaplan's alpha_N"),
         "alpha_D": ("1", "Kaplan's alpha_D"),
         "a": ("1", "exponent of the optimal size, N* ~ C^a"),
+        "S_min": ("optimizer steps", "steps to the target that no batch size goes below"),
+        "B_crit": ("tokens", "critical batch size"),
+        "log_B": ("1", "ln of the critical batch size at one of all that it is along, tokens"),
+        "G_sq": ("1", "squared norm of the gradient without noise"),
+        "B_simple": ("tokens", "gradient noise scale"),
     }
     for name, (unit, meaning) in derived.items():
         named.setdefault(name, {"units": unit, "long_name": meaning})

@@ -157,8 +157,7 @@ def _simulated(
     rows = len(full.runs)
     x = {k: v if np.ndim(v) == 0 else v[:rows] for k, v in full.data["x"].items()}
     theta = {k: v[:, None] for k, v in truth.items()}
-    mean = np.asarray(full.model.law(theta, x))
-    losses = full.model.observation.draw(rng, mean, theta, x)
+    losses = full.model.draw(rng, theta, x)
     missing = len(full.data["y"]) - rows
     return [{**full.data, "y": np.pad(y, (0, missing), mode="edge")} for y in losses]
 

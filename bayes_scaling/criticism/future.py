@@ -144,7 +144,7 @@ def _new_runs(full: Prepared, one: Refit, rows: np.ndarray, rng: np.random.Gener
     model, shared = one.ready.model, parted(one.ready.data)[1]
     theta = {p.name: one.values[p.name].reshape(-1, 1) for p in model.params}
     x = {**{k: v[rows] for k, v in parted(full.data)[0]["x"].items()}, **shared["x"]}
-    return model.observation.draw(rng, np.asarray(model.law(theta, x)), theta, x)
+    return model.draw(rng, theta, x)
 
 
 def _compute(full: Prepared) -> np.ndarray:

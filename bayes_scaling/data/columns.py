@@ -139,6 +139,10 @@ _add("target_loss", "nats per token", "positive", "entropy", "loss_target",
 _add("run", "", "label", "plain", "run_id, run_name", "name of the run")
 _add("arch", "", "label", "plain", "architecture", "architecture, a group")
 _add("dataset", "", "label", "plain", "corpus", "training corpus, a group")
+_add("sweep", "", "label", "plain", "sweep_id, sweep_name",
+     "runs that differ in the settings swept and in nothing else, a group")
+_add("grad_norm_sq", "1", "positive", "plain", "squared_grad_norm, grad_norm_squared, grad_sq_norm",
+     "squared norm of the gradient of one batch")
 _add("censored", "", "flag", "plain", "is_censored, right_censored",
      "the outcome is a lower bound: the run was stopped before it got there")
 _add("diverged", "", "flag", "plain", "is_diverged, has_diverged", "the run diverged")

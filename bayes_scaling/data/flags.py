@@ -76,6 +76,33 @@ def flag_runs(runs: pd.DataFrame, require: Sequence[str]) -> pd.DataFrame:
     return rest.assign(use=use, flag=pd.Series(flag, rest.index, dtype="str"))
 
 
+def only_diverged(runs: pd.DataFrame) -> np.ndarray:
+    """Find the runs that are set aside because they diverged, and for nothing else.
+
+    Returns
+    -------
+    (run,) array of bool
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from bayes_scaling.data.flags import flag_runs, only_diverged
+    >>> runs = pd.DataFrame({"lr": [0.1, 1.0, None], "loss": [3.0, None, None],
+    ...                      "diverged": [False, True, True]})
+    >>> only_diverged(flag_runs(runs, ["lr", "loss"])).tolist()
+    [False, True, False]
+    """
+    out = np.zeros(len(runs), dtype=bool)
+    if "diverged" not in runs:
+        return out
+    for i in np.flatnonzero(runs["diverged"].to_numpy(bool) & ~runs["use"].to_numpy(bool)).tolist():
+        reasons = str(runs["flag"].iloc[i]).split("; ")
+        out[i] = _DIVERGED in reasons and all(
+            r == _DIVERGED or r.startswith(("loss is ", *_REMARKS)) for r in reasons
+        )
+    return out
+
+
 def _add(reasons: dict[int, list[str]], found: Iterable[tuple[int, str]]) -> None:
     for i, reason in found:
         reasons.setdefault(i, []).append(reason)

@@ -7,10 +7,10 @@ import numpy as np
 import xarray as xr
 
 from bayes_scaling.data.numbers import positive
+from bayes_scaling.decision._critical import law_of, points_of, theta_at
 from bayes_scaling.errors import SpecError
-from bayes_scaling.laws import CriticalBatch
 from bayes_scaling.laws.batch import BATCH
-from bayes_scaling.results import SAMPLES, model_of, theta_of
+from bayes_scaling.results import SAMPLES
 from bayes_scaling.trust import warn_if_untrusted
 
 
@@ -19,6 +19,7 @@ def critical_batch(
     at: Mapping[str, Any] | None = None,
     *,
     overhead: float = 0.2,
+    per_device: float | None = None,
     group: str | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
@@ -29,9 +30,13 @@ def critical_batch(
     fit : xarray.DataTree
         A fit of the law `cbs`.
     at : mapping, optional
-        Where: the size, data or target loss that the law is along, one number or several.
+        Where: the size, data or target loss that the law is along, one number or several, such as
+        a token budget, ``{"tokens": 1e12}``. Several of them broadcast.
     overhead : float, default 0.2
         Share of tokens more than the least that may be spent for fewer steps.
+    per_device : float, tokens, optional
+        What one data-parallel replica takes per optimizer step: its sequences times their length,
+        times its accumulation steps.
     group : str, optional
         Which sweep of a pooled model; without it, the power law that the sweeps scatter about.
     seed : int
@@ -40,18 +45,23 @@ def critical_batch(
     Returns
     -------
     xarray.Dataset over (chain, draw, point)
-        `b_crit`, tokens, at which steps and tokens are both twice their least; `b_crit_new`, that
-        of a new sweep, where the fit knows how sweeps scatter; `batch`, the largest that costs no
-        more than `overhead`.
+        `b_crit`, tokens, at which steps and tokens are both 2^(1/k) times their least (twice,
+        without elbow); `batch`, the largest that costs no more than `overhead`; `b_crit_new` and
+        `batch_new`, those of a new sweep, where the fit knows how sweeps scatter; with `per_device`
+        also `replicas`, how many `batch` keeps busy: whole, and 0 in draws where a single one is
+        too many.
 
     Raises
     ------
     SpecError
-        Another law, `at` lacks what the law is along or is not positive, or no positive overhead.
+        Another law, `at` lacks what the law is along or is not positive, no positive overhead or
+        `per_device`, or a law along tokens was fitted to the tokens of each run.
 
     Notes
     -----
-    ``E / E_min = 1 + B / B_crit`` and ``S / S_min = 1 + B_crit / B``.
+    ``(E / E_min)^k = 1 + (B / B_crit)^k`` and ``(S / S_min)^k = 1 + (B_crit / B)^k``, k = 1 without
+    elbow. The probability that a planned run at batch size B costs no more than `overhead` is that
+    of ``batch_new >= B``.
 
     References
     ----------
@@ -63,24 +73,27 @@ def critical_batch(
     >>> batch = np.geomspace(3e4, 3e7, 12)
     >>> runs = {"batch_size_tokens": batch, "steps": np.round(5000 * (1 + 1e6 / batch))}
     >>> model = bs.ScalingModel(bs.CriticalBatch(), bs.Normal())
-    >>> found = bs.critical_batch(bs.fit(model, runs))
-    >>> bool(0.95e6 < found.b_crit.median() < 1.05e6)
-    True
+    >>> found = bs.critical_batch(bs.fit(model, runs), per_device=8192)
+    >>> bool(0.95e6 < found.b_crit.median() < 1.05e6), int(found.replicas.median())
+    (True, 24)
     """
+    law, points = law_of(fit), points_of(fit, at)
     trust = warn_if_untrusted(fit)
-    law, points = law_of(fit), _points(fit, at)
     if not 0 < overhead < np.inf:
         msg = f"overhead: a share of tokens such as 0.2; found {overhead!r}"
         raise SpecError(msg)
-    theta = _theta(fit, law, group)
+    theta = theta_at(fit, law, group)
     b_crit = np.exp(law.log_b_crit(theta, points))
     out = {"b_crit": b_crit, "batch": law.batch_for(theta, points, overhead)}
     posterior = fit["posterior"].to_dataset()
     if group is None and "b_crit_sd" in posterior:
         spread = posterior["b_crit_sd"]
         z = np.random.default_rng(seed).normal(size=spread.shape)
-        out["b_crit_new"] = b_crit * np.exp(spread * z)
+        out |= {f"{name}_new": value * np.exp(spread * z) for name, value in out.items()}
     out = {k: v.assign_attrs(units="tokens") for k, v in out.items()}
+    if per_device is not None:
+        (each,) = positive(per_device, "per_device: tokens per step of one replica, one number")
+        out["replicas"] = np.floor(out["batch"] / each).assign_attrs(units="replicas")
     return xr.Dataset(out, attrs={"trust": trust, "overhead": overhead})
 
 
@@ -100,13 +113,14 @@ def batch_tradeoff(
     batch : float or (batch,) array, tokens
         Batch sizes.
     at, group
-        As of `critical_batch`; the steps of a pooled model are a sweep's own, and need its group.
+        As of `critical_batch`.
 
     Returns
     -------
     xarray.Dataset over (chain, draw, batch)
         `steps` and `tokens` to the target, `steps_ratio` over S_min and `tokens_ratio` over E_min:
-        the time-compute frontier of McCandlish et al.
+        the time-compute frontier of McCandlish et al. Where every sweep has steps of its own and no
+        `group` is given, as for a run that is planned, the two ratios alone.
 
     Raises
     ------
@@ -123,53 +137,21 @@ def batch_tradeoff(
     >>> cost.tokens_ratio.median(("chain", "draw")).round(1).values.tolist()
     [1.1, 2.0]
     """
+    law, points = law_of(fit), points_of(fit, at)
     trust = warn_if_untrusted(fit)
-    law, points = law_of(fit), _points(fit, at)
     values = positive(batch, "batch: positive tokens per step, one or a list of them")
     here = xr.DataArray(values, dims="batch", coords={"batch": values})
-    theta = theta_of(fit, group)
-    least = law.least_steps(theta)
-    fewest = least * np.exp(law.log_b_crit(theta, points))  # tokens: E_min
+    theta = theta_at(fit, law, group)
+    known = "s0" in theta
+    theta = theta if known else {**theta, "s0": xr.DataArray(1.0)}  # cancels out of the ratios
+    least, fewest = law.least_steps(theta), law.least_tokens(theta, points)
     steps = law(theta, {**points, BATCH: here})
-    out = xr.Dataset(
-        {
-            "steps": steps.assign_attrs(units="optimizer steps"),
-            "tokens": (steps * here).assign_attrs(units="tokens"),
-            "steps_ratio": steps / least,
-            "tokens_ratio": steps * here / fewest,
-        },
-        attrs={"trust": trust},
-    )
+    # The tokens that a law is along are not those that a batch costs.
+    steps, fewest = (v.drop_vars("tokens", errors="ignore") for v in (steps, fewest))
+    out = xr.Dataset(attrs={"trust": trust})
+    if known:
+        out["steps"] = steps.assign_attrs(units="optimizer steps")
+        out["tokens"] = (steps * here).assign_attrs(units="tokens")
+    out["steps_ratio"], out["tokens_ratio"] = steps / least, steps * here / fewest
     out.coords["batch"].attrs.update(units="tokens", long_name="batch size B")
     return out.transpose(*SAMPLES, ..., "batch")
-
-
-def law_of(fit: xr.DataTree) -> CriticalBatch:
-    """Return the law of a fit, refusing any other than `cbs`."""
-    law = model_of(fit).law
-    if not isinstance(law, CriticalBatch):
-        msg = f"law {law.name!r} knows no batch size; fit `CriticalBatch` to steps to a target loss"
-        raise SpecError(msg)
-    return law
-
-
-def _points(fit: xr.DataTree, at: Mapping[str, Any] | None) -> dict[str, xr.DataArray]:
-    along = model_of(fit).law.along
-    if along == "one":
-        return {}
-    given = at.get(along) if isinstance(at, Mapping) else at
-    wanted = f"the critical batch size is along {along}: give at={{{along!r}: ...}}, positive"
-    values = positive(given, wanted)
-    return {along: xr.DataArray(values, dims="point", coords={along: ("point", values)})}
-
-
-def _theta(fit: xr.DataTree, law: CriticalBatch, group: str | None) -> dict[str, xr.DataArray]:
-    """Return what B_crit needs: the steps may be every sweep's own, and have no population."""
-    if group is not None or model_of(fit).pooling is None:
-        return theta_of(fit, group)
-    posterior = fit["posterior"].to_dataset()
-    names = [p.name for p in law.params if p.name != "s0"]
-    if missing := [n for n in names if n not in posterior]:
-        msg = f"{', '.join(missing)}: every sweep has its own, so say which: group=..."
-        raise SpecError(msg)
-    return {n: posterior[n] for n in names}

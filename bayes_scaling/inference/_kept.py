@@ -63,7 +63,8 @@ class Kept:
         return run(*leaves)
 
     def _get(self, target: Any, tree: Any, shapes: Any, leaves: list[Any]) -> Any:
-        made_from = (self.function.__qualname__, target.program.identity, target.sites, str(tree))
+        kind = f"{type(target).__name__} {self.function.__qualname__}"
+        made_from = (kind, target.program.identity, target.sites, str(tree))
         path = _path((*made_from, shapes, jax.dtypes.canonicalize_dtype(float).str))
         found = _tried(path, leaves) if path else None
         if found is not None:

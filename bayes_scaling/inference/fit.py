@@ -14,6 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_scaling._lazy import Computed, computed
+from bayes_scaling.data.columns import COLUMNS
 from bayes_scaling.data.numbers import values_of
 from bayes_scaling.data.read import read_runs
 from bayes_scaling.data.record import RECORD
@@ -109,7 +110,7 @@ def fit(
         seed=seed,
         progress=at_terminal() if progress is None else progress,
     )
-    unused = runs[~runs["use"]]
+    unused = runs.loc[~runs.index.isin(ready.runs.index)]
     record = runs.attrs.get(RECORD, {})
     return _tree(
         ready,
@@ -202,7 +203,7 @@ class Replicates:
                 theta[p.name] = self.values[f"{p.name}_group"][start:stop][:, group]
         x = {k: v if np.ndim(v) == 0 else v[:rows] for k, v in ready.data["x"].items()}
         rng = np.random.default_rng([self.seed, start])
-        return model.observation.draw(rng, np.asarray(model.law(theta, x)), theta, x)
+        return model.draw(rng, theta, x)
 
 
 @functools.cache
@@ -234,9 +235,10 @@ def as_read(runs: Any, model: ScalingModel) -> pd.DataFrame:
     """Return a run table as it is, and anything else through `read_runs`."""
     if isinstance(runs, pd.DataFrame) and {"use", "flag"} <= set(runs.columns):
         return runs
-    if model.law.outcome == "loss":
+    if set(model.law.inputs) <= {"params", "tokens", "flops"} and model.law.outcome == "loss":
         return read_runs(runs)
-    return read_runs(runs, require=(*model.law.inputs, model.law.outcome))
+    known = [c for c in model.law.inputs if c in COLUMNS]
+    return read_runs(runs, require=(*known, model.law.outcome))
 
 
 def at_terminal() -> bool:

@@ -27,7 +27,7 @@ from bayes_scaling.inference.optimum import (
     modes_of,
     search,
 )
-from bayes_scaling.inference.proposal import Mixture, about, spread_over
+from bayes_scaling.inference.proposal import Mixture, Whitened, about, spread_over
 from bayes_scaling.inference.ridges import along_ridges
 from bayes_scaling.inference.rows import Blocks, at_once, for_each, is_large, placed, sketch
 from bayes_scaling.inference.target import Target, starts_for
@@ -76,7 +76,12 @@ class Weighted:
 
 
 def rounds(
-    optimum: Optimum, proposals: int, draws: int, nodes: int, rng: np.random.Generator
+    optimum: Optimum,
+    proposals: int,
+    draws: int,
+    nodes: int,
+    rng: np.random.Generator,
+    at: np.ndarray | None = None,
 ) -> Generator[Look | Climb, Any, Weighted]:
     """Sample a posterior by importance: yield requests, be sent their answers.
 
@@ -89,6 +94,8 @@ def rounds(
     nodes : int
         Points put along the ridges; 0 for none.
     rng : numpy.random.Generator
+    at : (p,) array of int, optional
+        The coordinates that are proposed by t's; the others are standard normal.
 
     Returns
     -------
@@ -98,8 +105,12 @@ def rounds(
     major = optimum.log_mass > np.log(MINOR_MODE)
     major[0] = True
     mass = np.where(np.isfinite(optimum.log_mass), optimum.log_mass, 0.0)
+    proposal: Mixture | Whitened
     proposal = about(optimum.modes[major], optimum.hessians[major], mass[major])
-    tried: list[tuple[float, float, Mixture]] = []
+    if at is not None:
+        inner = about(optimum.z[None, at], optimum.hessian[np.ix_(at, at)][None], np.zeros(1))
+        proposal = Whitened(inner, at, len(optimum.z))
+    tried: list[tuple[float, float, Mixture | Whitened]] = []
     for attempt in range(1, ROUNDS + 1):
         z = proposal.draw(rng, proposals)
         got, log_ratio = _weigh(proposal, z, (yield Look(z)), draws, rng, attempt)
@@ -110,7 +121,10 @@ def rounds(
         if attempt == 1 and nodes:
             proposal = yield from along_ridges(optimum, proposal, nodes)
         elif attempt == 2 and not nodes:
-            proposal = spread_over(rng, z, weight, COMPONENTS).refit(z, weight)
+            here = z if at is None else z[:, at]
+            wide = spread_over(rng, here, weight, COMPONENTS)
+            proposal = wide if at is None else Whitened(wide, at, z.shape[1])
+            proposal = proposal.refit(z, weight)
         else:
             proposal = proposal.refit(z, weight)
     # The least of ten k-hats flatters: the best proposal is drawn from anew, and certified on that.
@@ -120,7 +134,7 @@ def rounds(
 
 
 def _weigh(
-    proposal: Mixture,
+    proposal: Mixture | Whitened,
     z: np.ndarray,
     log_density: np.ndarray,
     draws: int,
@@ -198,7 +212,12 @@ def optimise(
 
 
 def importance(
-    target: Target, data: Any, optimum: Optimum, draws: int = 4000, seed: int = 0
+    target: Target,
+    data: Any,
+    optimum: Optimum,
+    draws: int = 4000,
+    seed: int = 0,
+    at: np.ndarray | None = None,
 ) -> Sampled:
     """Sample a posterior by importance from t's about its modes.
 
@@ -212,6 +231,8 @@ def importance(
         Draws to return; twice as many are proposed, and 8,000 at least; of large tables as many,
         and 4,000 at least.
     seed : int
+    at : (p,) array of int, optional
+        As of `rounds`.
 
     Returns
     -------
@@ -220,7 +241,8 @@ def importance(
     large = isinstance(data, Blocks)  # nearly Gaussian: few proposals are lost, and each is dear
     proposals = max(draws, LEAST // SLACK) if large else max(draws * SLACK, LEAST)
     rng, engine = np.random.default_rng(seed), Engine(target, data)
-    got = drive(rounds(optimum, proposals, draws, 0 if large else NODES, rng), engine)
+    nodes = 0 if large or at is not None else NODES
+    got = drive(rounds(optimum, proposals, draws, nodes, rng, at), engine)
     return Sampled(got, jax.tree.map(lambda v: v[got.pick], engine.last))
 
 

@@ -159,7 +159,7 @@ def _newton(target: Target, request: Any, data: Any) -> Any:
 
     def look(z: Any, spring: Any) -> Any:
         # Forward over reverse: d tangents of one gradient, no d x d graph to differentiate.
-        hessian, (f, g) = jax.jacfwd(gradient, has_aux=True)(z)
+        hessian, (f, g) = target.bend(gradient, z)
         along, at, stiff = spring
         gap = along @ z - at
         bend = stiff * jnp.outer(along, along)

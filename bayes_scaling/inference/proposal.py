@@ -85,6 +85,40 @@ class Mixture:
         return Mixture(share[alive] / share[alive].sum(), np.array(centre), np.array(basis))
 
 
+@dataclass(frozen=True)
+class Whitened:
+    """A mixture over some coordinates, and a standard normal over the rest.
+
+    Parameters
+    ----------
+    inner : Mixture
+    at : (p,) array of int
+        The mixture's coordinates.
+    size : int
+        Of all coordinates.
+    """
+
+    inner: Mixture
+    at: np.ndarray
+    size: int
+
+    def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Draw points, (count, d)."""
+        z = rng.normal(size=(count, self.size))
+        z[:, self.at] = self.inner.draw(rng, count)
+        return z
+
+    def log_density(self, z: np.ndarray) -> np.ndarray:
+        """Return the log density at points, (count, d) to (count,)."""
+        white = np.delete(z, self.at, axis=1)
+        normal = -0.5 * np.sum(white**2 + np.log(2 * np.pi), axis=1)
+        return self.inner.log_density(z[:, self.at]) + normal
+
+    def refit(self, z: np.ndarray, weight: np.ndarray) -> "Whitened":
+        """Return it with the mixture one EM step nearer to weighted draws."""
+        return Whitened(self.inner.refit(z[:, self.at], weight), self.at, self.size)
+
+
 def about(modes: np.ndarray, hessians: np.ndarray, log_mass: np.ndarray) -> Mixture:
     """Return a t about each mode, (m, d), scaled by its curvature, shared by its Laplace mass."""
     share = np.maximum(np.exp(log_mass - log_mass.max()), LEAST_SHARE)

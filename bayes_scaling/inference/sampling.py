@@ -20,7 +20,8 @@ from bayes_scaling.inference.laplace import (
     look,
     optimise,
 )
-from bayes_scaling.inference.optimum import Optimum
+from bayes_scaling.inference.nested import Held, Nested, is_nested, nest, opened, shared_at
+from bayes_scaling.inference.optimum import STARTS, Optimum
 from bayes_scaling.inference.rows import at_once, is_table, placed
 from bayes_scaling.inference.target import Target, target_of
 from bayes_scaling.program import WEIGHTLESS
@@ -158,15 +159,26 @@ def sample(
     seed = own_seed(seed, data)
     target = target_of(program, data)
     everywhere = placed(data)
-    optimum = optimise(target, data, everywhere, seed)
+    nested = is_nested(target, everywhere)
+    if nested:
+        held = Held(target.program, target.sites)
+        optimum = optimise(held, data, everywhere, seed, STARTS // 2)
+    else:
+        optimum = optimise(target, data, everywhere, seed)
     attrs: dict[str, Any] = {
         "optimum_converged": int(optimum.converged),
         "modes": 1 + minor_modes(optimum),
         "few_runs": few_runs(data, target.size),
     }
+    plain, reads = target, everywhere
+    at = None
+    if nested:
+        target, everywhere, optimum = nest(target, everywhere, optimum)
+        attrs["optimum_converged"] = int(optimum.converged)
+        at = shared_at(target)
     reason = "asked for"
     if method != "nuts":
-        sampled = importance(target, everywhere, optimum, draws or 4000, seed)
+        sampled = importance(target, everywhere, optimum, draws or 4000, seed, at)
         got = sampled.weighted
         attrs |= {"k_hat": got.k_hat, "effective": got.effective, "rounds": got.rounds}
         doubt = doubts(optimum, got.k_hat, got.effective, max(draws or 0, 4000), data)
@@ -176,9 +188,10 @@ def sample(
             # Draws keep the order of their proposals, so four blocks of them are four independent
             # importance samples: R-hat between the blocks means what it does between chains.
             blocks = BLOCKS if len(got.z) % BLOCKS == 0 else 1
-            z = got.z.reshape(blocks, -1, target.size)
+            found: dict[str, Any] = dict(sampled.found)
+            z = found.pop("point", got.z).reshape(blocks, -1, target.size)
             stats = _by_chain({"lp": got.log_density}, z)
-            return Draws(target, data, z, **_by_chain(sampled.found, z), stats=stats, attrs=attrs)
+            return Draws(plain, data, z, **_by_chain(found, z), stats=stats, attrs=attrs)
         reason = f"importance sampling was not enough: {doubt}"
     from bayes_scaling.inference.nuts import sample_nuts
 
@@ -193,8 +206,11 @@ def sample(
         progress=progress,
     )
     attrs |= {"method": "nuts", "method_reason": reason, "warmup": warmup}
-    _, found = look(target, run.z.reshape(-1, target.size), everywhere)
-    return Draws(target, data, run.z, **_by_chain(found, run.z), stats=run.stats, attrs=attrs)
+    z = run.z.reshape(-1, target.size)
+    z = opened(target, z, everywhere) if isinstance(target, Nested) else z
+    _, found = look(plain, z, reads)
+    z = z.reshape(run.z.shape)
+    return Draws(plain, data, z, **_by_chain(found, z), stats=run.stats, attrs=attrs)
 
 
 def counted(**counts: Any) -> None:

@@ -56,6 +56,10 @@ class Target:
 
         return jax.lax.scan(add, prior, data.rows)[0]
 
+    def bend(self, slope: Callable[[Any], tuple[Any, Any]], z: Any) -> tuple[Any, Any]:
+        """Return the Jacobian at z of the gradient that `slope` gives beside something else."""
+        return jax.jacfwd(slope, has_aux=True)(z)
+
     def look(self, z: Any, data: Any) -> tuple[Any, dict[str, dict[str, Any]]]:
         """Return the log density of z and what z stands for, as `evaluate` without likelihoods."""
         found = self.evaluate(z, data.bare if isinstance(data, Blocks) else data)
@@ -98,13 +102,17 @@ class Target:
 def starts_for(target: Target, data: Any, count: int, seed: Any) -> np.ndarray:
     """Return points to start from: prior draws where the program can give them with NumPy.
 
-    A NumPyro model that cannot starts from ``Uniform(-2, 2)``, as NumPyro itself does.
+    A NumPyro model that cannot starts from ``Uniform(-2, 2)``, as NumPyro itself does. What every
+    group has of its own starts in the middle: draws of many would all be far off in some.
     """
     rng = np.random.default_rng(seed)
     draws = getattr(target.program, "prior_draws", None)
     if draws is None:
         return rng.uniform(-2, 2, size=(count, target.size))
-    return target.ravel(draws(data, rng, count)[1])
+    loose = dict(draws(data, rng, count)[1])
+    for name in getattr(target.program, "local", ()):
+        loose[name] = np.broadcast_to(np.median(loose[name], axis=0), loose[name].shape)
+    return target.ravel(loose)
 
 
 def target_of(program: Callable[[Any], None], data: Any) -> Target:

@@ -3,8 +3,10 @@
 from bayes_scaling.laws._protocol import (
     LAWS,
     HasFloor,
+    HasLatents,
     HasOptimum,
     HasScatter,
+    HasSweeps,
     Law,
     Monotone,
     bind,
@@ -14,8 +16,10 @@ from bayes_scaling.laws._protocol import (
 from bayes_scaling.laws.batch import CriticalBatch
 from bayes_scaling.laws.isoflop import IsoFlop
 from bayes_scaling.laws.joint import Chinchilla, KaplanND
+from bayes_scaling.laws.noise_scale import NoiseScale
 from bayes_scaling.laws.single import M4, BrokenPowerLaw, PowerLaw
 from bayes_scaling.laws.steps import KaplanNS
+from bayes_scaling.laws.tuning import Tuning
 
 __all__ = [
     "LAWS",
@@ -24,14 +28,18 @@ __all__ = [
     "Chinchilla",
     "CriticalBatch",
     "HasFloor",
+    "HasLatents",
     "HasOptimum",
     "HasScatter",
+    "HasSweeps",
     "IsoFlop",
     "KaplanND",
     "KaplanNS",
     "Law",
     "Monotone",
+    "NoiseScale",
     "PowerLaw",
+    "Tuning",
     "bind",
     "law_from_dict",
     "to_dict",

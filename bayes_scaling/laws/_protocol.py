@@ -108,6 +108,32 @@ class HasScatter(Protocol):
         ...
 
 
+@runtime_checkable
+class HasSweeps(Protocol):
+    """A law of settings that are swept at a fixed scale, each sweep with parameters of its own."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns that the law reads."""
+        ...
+
+    @property
+    def swept(self) -> tuple[str, ...]:
+        """The inputs that differ within a sweep; runs that agree in the rest are one."""
+        ...
+
+
+@runtime_checkable
+class HasLatents(Protocol):
+    """A law that can say more of a run than its outcome."""
+
+    latents: ClassVar[tuple[str, ...]]
+
+    def latent(self, theta: Theta, x: Inputs) -> dict[str, Any]:
+        """Return the latent quantities by name, for an observation model to read like columns."""
+        ...
+
+
 LAWS: Registry[type] = Registry("law")
 
 L = TypeVar("L", bound=Law)

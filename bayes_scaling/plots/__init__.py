@@ -10,6 +10,7 @@ from bayes_scaling.plots.exponents import plot_exponents
 from bayes_scaling.plots.frontier import plot_frontier
 from bayes_scaling.plots.isoflop import plot_isoflop
 from bayes_scaling.plots.loss import plot_loss
+from bayes_scaling.plots.pareto import plot_pareto
 from bayes_scaling.plots.posterior import plot_posterior
 from bayes_scaling.plots.residuals import plot_residuals
 from bayes_scaling.plots.sizes import plot_sizes
@@ -21,6 +22,7 @@ __all__ = [
     "plot_frontier",
     "plot_isoflop",
     "plot_loss",
+    "plot_pareto",
     "plot_posterior",
     "plot_residuals",
     "plot_sizes",

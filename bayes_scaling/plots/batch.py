@@ -8,7 +8,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from bayes_scaling.data.numbers import values_of
-from bayes_scaling.decision.batch import batch_tradeoff, critical_batch, law_of
+from bayes_scaling.decision._critical import law_of
+from bayes_scaling.decision.batch import batch_tradeoff, critical_batch
 from bayes_scaling.errors import FitFileError
 from bayes_scaling.laws.batch import BATCH
 from bayes_scaling.plots import _style as style
@@ -44,8 +45,9 @@ def plot_batch(fit: xr.DataTree, *, ax: Any = None) -> Axes:
 
     Notes
     -----
-    A diamond is the critical batch size of a sweep, at twice the least number of steps, with its
-    90 % interval; a triangle is a run that was stopped before it reached the target.
+    A diamond is the critical batch size of a sweep, at its elbow (at twice the least number of
+    steps, unless the law has k), with its 90 % interval; a triangle is a run that was stopped
+    before it reached the target.
 
     Examples
     --------
@@ -56,11 +58,11 @@ def plot_batch(fit: xr.DataTree, *, ax: Any = None) -> Axes:
     >>> bs.plots.plot_batch(fit).get_xlabel()
     'batch size B (tokens)'
     """
-    trust = warn_if_untrusted(fit)
     law, thin, runs = law_of(fit), light(fit), runs_of(fit)
     if runs is None:
         msg = "plot_batch draws the runs of a fit, and this one does not carry them; fit them again"
         raise FitFileError(msg)
+    trust = warn_if_untrusted(fit)
     own, (ax,) = ax is None, style.panels(ax, 1, (7.8, 5.2))
     style.tidy(ax)
     ticks.log_axis(ax.xaxis, ticks.count)
@@ -68,7 +70,7 @@ def plot_batch(fit: xr.DataTree, *, ax: Any = None) -> Axes:
     pooling = model_of(fit).pooling
     if pooling is None:
         _sweep(ax, law, thin, runs, None, style.BLUE)
-    groups = _by_steps(runs, pooling.column) if pooling else []
+    groups = by_steps(runs, pooling.column) if pooling else []
     for i, group in enumerate(groups):
         color = style.SEQUENCE(i / max(len(groups) - 1, 1))
         _sweep(ax, law, thin, of_group(fit, runs, group), group, color)
@@ -83,11 +85,16 @@ def plot_batch(fit: xr.DataTree, *, ax: Any = None) -> Axes:
     return ax
 
 
-def _by_steps(runs: pd.DataFrame, column: str) -> list[str]:
+def by_steps(runs: pd.DataFrame, column: str) -> list[str]:
     """Return the sweeps, the easiest first."""
     names = runs[column].astype(str).to_numpy()
     tokens = values_of(runs, "steps") * values_of(runs, BATCH)
     return sorted(set(names), key=lambda k: tokens[names == k].min())
+
+
+def where(law: Any, runs: pd.DataFrame) -> dict[str, float]:
+    """Return what the critical batch size is along, in the middle of the runs of a sweep."""
+    return {d: float(np.exp(np.log(values_of(runs, d)).mean())) for d in law.drivers}
 
 
 def _sweep(
@@ -95,9 +102,7 @@ def _sweep(
 ) -> None:
     batch, steps = values_of(runs, BATCH), values_of(runs, "steps")
     stopped = values_of(runs, "censored") > 0 if "censored" in runs else np.zeros(len(runs), bool)
-    at = None
-    if law.along != "one":
-        at = {law.along: float(np.exp(np.log(values_of(runs, law.along)).mean()))}
+    at = where(law, runs)
     grid = np.geomspace(batch.min() / BEYOND, batch.max() * BEYOND, POINTS)
     curve = quantiles(batch_tradeoff(fit, grid, at, group=group)["steps"].squeeze())
     style.fan(ax, grid, curve, color, group or "law")

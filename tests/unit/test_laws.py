@@ -41,7 +41,13 @@ CHOICES = {
     "m4": [{}, {"of": "tokens"}],
     "bnsl": [{}, {"breaks": 0}, {"breaks": 2}],
     "kaplan_ns": [{}, {"floor": True}],
-    "cbs": [{}, {"along": "params"}],  # along a loss: in test_batch, as losses span no decades
+    "cbs": [  # along a loss: in test_batch, as losses span no decades
+        {},
+        {"along": "params"},
+        {"along": "params_tokens"},
+        {"elbow": True},
+        {"along": "tokens", "elbow": True},
+    ],
     "isoflop": [{}, {"frontier": "additive"}, {"shape": "quadratic"}],
 }
 SIZES = ("params", "tokens")

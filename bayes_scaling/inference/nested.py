@@ -1,0 +1,389 @@
+"""Groups seen from above: coordinates in which a hierarchy is nearly round.
+
+The parameters of a group are few and its runs many, so given what all groups share they are nearly
+Gaussian, and independent of every other group's. Two things follow. What is shared has a marginal
+density that Laplace's method gives almost exactly, while the joint density may have its peak where
+a spread is zero and nothing else is. And a point can be named by what is shared and, for every
+group, by standard normal numbers that say where it lies within what is left to it: in these
+coordinates no width depends on any other.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayes_scaling.inference._kept import Kept
+from bayes_scaling.inference._x64 import in_float64
+from bayes_scaling.inference.optimum import Optimum
+from bayes_scaling.inference.rows import Blocks, parted
+from bayes_scaling.inference.target import Target
+
+ROUNDS = 5  # parabolas of the likelihood
+STEPS = 40
+STILL = 0.1  # of the logarithm of a spread
+DECREMENT = 1e-4  # nats: how far below a peak its search may stop
+SHRINK = (1.0, 0.3, 0.1, 0.03, 0.01)
+NUDGE = 0.05  # of the logarithm of a spread: step of differences
+FLAT = 0.3  # least curvature a spread's marginal density is taken to have: its prior's alone is 1.6
+LEAST = 1e-6  # of the largest curvature is kept in every direction
+
+
+@dataclass(frozen=True)
+class Held(Target):
+    """A target whose spreads of groups are held at their prior's middle: its peak is a peak.
+
+    The peak of the joint density over groups and spreads together is at a spread of zero.
+    """
+
+    def potential(self, z: Any, data: Any) -> Any:
+        """Return minus the log density, every spread in the middle and pulled there by a spring."""
+        spreads = _spreads(self)
+        names = [name[:-3] for name, _ in self.sites if name.endswith("_sd")]
+        middle = jnp.log(jnp.asarray([data["group_sd"][n]["median"] for n in names]))
+        gap = z[spreads] - middle
+        return super().potential(z.at[spreads].set(middle), data) + 0.5 * jnp.sum(gap**2)
+
+    def bend(self, slope: Any, z: Any) -> tuple[Any, Any]:
+        """Return the Hessian, an arrow: one tangent serves all groups at once."""
+        return _arrow(self, slope, z)
+
+
+@dataclass(frozen=True)
+class Nested(Target):
+    """A pooled target in coordinates of what is shared and of standard normals for every group.
+
+    Its `data` are the program's, and `base`: the point about which the likelihood of the groups'
+    parameters is taken to be a parabola. Their prior is not: how narrow a spread makes it counts.
+    """
+
+    def potential(self, z: Any, data: Any) -> Any:
+        """Return minus the log density, Jacobian included."""
+        point, volume = self.opened(z, data)
+        return Target.potential(self, point, data["table"]) + volume
+
+    def evaluate(self, z: Any, data: Any) -> dict[str, dict[str, Any]]:
+        """Return what a draw stands for, as `Target.evaluate`, and the plain target's `point`."""
+        point = self.opened(z, data)[0]
+        return {**Target.evaluate(self, point, data["table"]), "point": point}
+
+    def opened(self, z: Any, data: Any) -> tuple[Any, Any]:
+        """Return the point of the plain target that z names, and minus the log of the Jacobian."""
+        shared, white = cut(self, z)
+        base, bare = data["base"], data["bare"]
+        move = shared - base["shared"]
+
+        def prior(local: Any) -> Any:
+            return Target.potential(self, joined(self, shared, local), bare)
+
+        slope = jax.grad(prior)(base["local"]) + base["slope"]
+        slope = slope + jnp.einsum("glp,p->gl", base["cross"], move)
+        precision = _blocks(prior, base["local"]) + base["curvature"]
+        root = jnp.linalg.cholesky(precision)
+        middle = base["local"] - _solved(root, slope)
+        spread = jax.scipy.linalg.solve_triangular(root, white[..., None], trans=1, lower=True)
+        local = middle + spread[..., 0]
+        volume = jnp.sum(jnp.log(jnp.diagonal(root, axis1=1, axis2=2)))
+        return joined(self, shared, local), volume
+
+
+def is_nested(target: Target, data: Any) -> bool:
+    """Return whether a target has groups whose parameters could be seen from above."""
+    return not isinstance(data, Blocks) and bool(_local(target)) and "group_sd" in data
+
+
+@in_float64
+def nest(target: Target, data: Any, start: Optimum) -> tuple[Nested, Any, Optimum]:
+    """Find the peak of the marginal density of what is shared, and put the coordinates about it.
+
+    Parameters
+    ----------
+    target, data
+        A pooled target and what its program reads, placed.
+    start : Optimum
+        The peak of the `Held` target.
+
+    Returns
+    -------
+    nested, data, optimum
+        The target in new coordinates, what it reads, and its peak there.
+
+    Notes
+    -----
+    Given the spreads, all else is nearly Gaussian and integrated by Laplace's method, about a
+    parabola of the likelihood that is renewed until the spreads of most density stay where they
+    are. The priors are never approximated.
+    """
+    at, own = _indices(target)
+    bare = jax.device_put(_bare(data))
+    z, settled = np.array(start.z), False
+    for _ in range(ROUNDS):
+        z = _settled(target, z, data)
+        around = Around(target, z, _derivatives(target, z, data), bare)
+        spreads, peak, curvature = around.peak()
+        settled = bool(np.all(np.abs(spreads - z[around.at]) < STILL))
+        z = peak
+        if settled:
+            break
+    _, g, h = around.likelihood
+    w, v = np.linalg.eigh(h[own[:, :, None], own[:, None, :]])
+    kept = np.maximum(w, LEAST * np.abs(w).max(axis=1, keepdims=True))
+    reads = {
+        "table": data,
+        "bare": bare,
+        "base": {
+            "shared": around.z[at],
+            "local": around.z[own],
+            "slope": g[own],
+            "cross": h[own[:, :, None], at],
+            "curvature": np.einsum("gij,gj,gkj->gik", v, kept, v),
+        },
+    }
+    centre = z.copy()
+    centre[own.ravel()] = 0.0
+    hessian = np.eye(target.size)
+    hessian[np.ix_(at, at)] = curvature
+    converged = settled and start.converged
+    optimum = Optimum(centre, 0.0, hessian, converged, centre[None], hessian[None], np.zeros(1))
+    return Nested(target.program, target.sites), jax.device_put(reads), optimum
+
+
+@in_float64
+def opened(nested: Nested, z: np.ndarray, data: Any) -> np.ndarray:
+    """Return the points of the plain target that points in nested coordinates name."""
+    return np.asarray(_opened(nested, z, data))
+
+
+@Kept
+def _opened(nested: Any, z: Any, data: Any) -> Any:
+    return jax.vmap(lambda point: nested.opened(point, data)[0])(z)
+
+
+def shared_at(target: Target) -> np.ndarray:
+    """Return where in a point the parameters are that all groups share."""
+    return _indices(target)[0]
+
+
+def cut(target: Target, z: Any) -> tuple[Any, Any]:
+    """Cut a point into what is shared, (p,), and what every group has of its own, (group, l)."""
+    at, own = _indices(target)
+    return z[at], z[own]
+
+
+def joined(target: Target, shared: Any, local: Any) -> Any:
+    """Undo `cut`."""
+    at, own = _indices(target)
+    z = jnp.zeros(target.size, jnp.result_type(shared))
+    return z.at[at].set(shared).at[own].set(local)
+
+
+def _local(target: Target) -> list[str]:
+    names = getattr(target.program, "local", ())
+    return [name for name, _ in target.sites if name in names]
+
+
+def _spreads(target: Target) -> np.ndarray:
+    """Return where in a point the spreads of groups are."""
+    return np.array(_at(target.sites, lambda name, _: name.endswith("_sd")), int)
+
+
+def _at(sites: Any, wanted: Any) -> list[int]:
+    out, start = [], 0
+    for name, shape in sites:
+        size = int(np.prod(shape, dtype=int))
+        out += range(start, start + size) if wanted(name, shape) else []
+        start += size
+    return out
+
+
+def _indices(target: Target) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions in a point: of what is shared, (p,), and of the groups', (group, l)."""
+    names = set(_local(target))
+    own = np.array(_at(target.sites, lambda name, _: name in names))
+    at = np.array(_at(target.sites, lambda name, _: name not in names), int)
+    return at, own.reshape(len(names), -1).T
+
+
+def _bare(data: Any) -> Any:
+    """Return the data with one row of no weight: what is left of the program is its prior."""
+    per_row, rest = parted(data)
+    first = jax.tree.map(lambda v: np.asarray(v)[None, :1], per_row)
+    return Blocks(first, rest).bare
+
+
+def _blocks(function: Any, local: Any) -> Any:
+    """Return the Hessian's block of every group, (group, l, l).
+
+    Blocks of different groups are zero, so one tangent serves all groups at once.
+    """
+    slope = jax.grad(function)
+
+    def column(tangent: Any) -> Any:
+        return jax.jvp(slope, (local,), (jnp.broadcast_to(tangent, local.shape),))[1]
+
+    return jnp.moveaxis(jax.vmap(column)(jnp.eye(local.shape[1])), 0, -1)
+
+
+def _solved(root: Any, slope: Any) -> Any:
+    return jax.scipy.linalg.cho_solve((root, True), slope[..., None])[..., 0]
+
+
+def _arrow(target: Target, slope: Any, z: Any) -> tuple[Any, Any]:
+    """Return the Jacobian of a gradient whose blocks between different groups are zero."""
+    at, own = _indices(target)
+    groups, each = own.shape
+    tangents = np.zeros((len(at) + each, target.size))
+    tangents[np.arange(len(at)), at] = 1.0
+    for k in range(each):
+        tangents[len(at) + k, own[:, k]] = 1.0
+    _, along, beside = jax.linearize(slope, z, has_aux=True)
+    rows = jax.vmap(along)(jnp.asarray(tangents))
+    shared, mine = rows[: len(at)], rows[len(at) :][:, own]  # the latter (each, group, each)
+    out = jnp.zeros((target.size, target.size)).at[at].set(shared).at[:, at].set(shared.T)
+    shape = (each, groups, each)
+    first = np.broadcast_to(own.T[:, :, None], shape)
+    second = np.broadcast_to(own[None], shape)
+    return out.at[first, second].set(mine), beside
+
+
+@Kept
+def _curved(target: Any, z: Any, data: Any) -> Any:
+    """Return minus the log density, its gradient and its Hessian."""
+
+    def slope(point: Any) -> Any:
+        f, g = jax.value_and_grad(target.potential)(point, data)
+        return g, (f, g)
+
+    hessian, (f, g) = _arrow(target, slope, z)
+    return f, g, hessian
+
+
+def _derivatives(target: Target, z: np.ndarray, data: Any) -> tuple[float, np.ndarray, np.ndarray]:
+    f, g, h = jax.device_get(_curved(target, z, data))
+    return float(f), np.asarray(g), np.asarray(h)
+
+
+def _settled(target: Target, z: np.ndarray, data: Any) -> np.ndarray:
+    """Climb to the peak given the spreads."""
+    free = np.setdiff1d(np.arange(target.size), _spreads(target))
+    f, g, h = _derivatives(target, z, data)
+    for _ in range(STEPS):
+        w, v = np.linalg.eigh(h[np.ix_(free, free)])
+        size = np.maximum(np.abs(w), LEAST * np.abs(w).max())
+        move = -(v / size) @ (v.T @ g[free])
+        if -g[free] @ move < DECREMENT:
+            break
+        for shrink in SHRINK:
+            there = z.copy()
+            there[free] += shrink * move
+            found = _derivatives(target, there, data)
+            if found[0] < f:
+                break
+        else:
+            break
+        z, (f, g, h) = there, found
+    return z
+
+
+class Around:
+    """A pooled posterior about a point, the likelihood there a parabola, the priors as they are.
+
+    Parameters
+    ----------
+    target : Target
+    z : (d,) array
+        The point.
+    derivatives : tuple
+        Of minus the log density there: value, gradient, Hessian.
+    bare
+        The program's data without rows.
+    """
+
+    def __init__(self, target: Target, z: np.ndarray, derivatives: Any, bare: Any) -> None:
+        self.target, self.z, self.bare = target, z, bare
+        prior = _derivatives(target, z, bare)
+        self.likelihood = tuple(a - b for a, b in zip(derivatives, prior, strict=True))
+        self.at = _spreads(target)
+        self.free = np.setdiff1d(np.arange(target.size), self.at)
+
+    def given(self, spreads: np.ndarray, z: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """Return Laplace's marginal potential of spreads, and the peak and Hessian given them."""
+        f0, g0, h0 = self.likelihood
+        z = z.copy()
+        z[self.at] = spreads
+        for last in (False, False, True):  # two steps: nearly all priors are Gaussian here
+            f, g, h = _derivatives(self.target, z, self.bare)
+            gap = z - self.z
+            f, g, h = f + f0 + g0 @ gap + 0.5 * gap @ h0 @ gap, g + g0 + h0 @ gap, h + h0
+            w, v = np.linalg.eigh(h[np.ix_(self.free, self.free)])
+            size = np.maximum(np.abs(w), LEAST * np.abs(w).max())
+            if not last:
+                z[self.free] -= (v / size) @ (v.T @ g[self.free])
+        return f + 0.5 * float(np.sum(np.log(size))), z, h
+
+    def peak(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the spreads of most marginal density, the point there, and a curvature.
+
+        It is that of the marginal density of everything shared, spreads among it.
+        """
+        k, spreads, z = len(self.at), self.z[self.at], self.z
+        value, z, h = self.given(spreads, z)
+        bend = np.eye(k)
+        for _ in range(STEPS if k else 0):
+            slope, bend = self._differences(spreads, z, value)
+            w, v = np.linalg.eigh(bend)
+            move = -(v / np.maximum(np.abs(w), FLAT)) @ (v.T @ slope)
+            move = move / max(1.0, float(np.abs(move).max()))
+            if -slope @ move < DECREMENT:
+                break
+            for shrink in SHRINK:
+                found = self.given(spreads + shrink * move, z)
+                if found[0] < value:
+                    break
+            else:
+                break
+            spreads = spreads + shrink * move
+            value, z, h = found
+        return spreads, z, self._shared(spreads, z, h, bend)
+
+    def _differences(
+        self, spreads: np.ndarray, z: np.ndarray, value: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return slope and curvature of the marginal potential in the spreads."""
+        k = len(spreads)
+        unit = NUDGE * np.eye(k)
+        up = np.array([self.given(spreads + e, z)[0] for e in unit])
+        down = np.array([self.given(spreads - e, z)[0] for e in unit])
+        bend = np.diag((up + down - 2 * value) / NUDGE**2)
+        for i in range(k):
+            for j in range(i):
+                both = self.given(spreads + unit[i] + unit[j], z)[0]
+                bend[i, j] = bend[j, i] = (both - up[i] - up[j] + value) / NUDGE**2
+        return (up - down) / (2 * NUDGE), bend
+
+    def _shared(
+        self, spreads: np.ndarray, z: np.ndarray, h: np.ndarray, bend: np.ndarray
+    ) -> np.ndarray:
+        """Return the curvature of the marginal density of what is shared, spreads among it."""
+        at, own = _indices(self.target)
+        own, rest = own.ravel(), np.setdiff1d(at, self.at)
+        across = h[np.ix_(rest, own)]
+        inner = across @ np.linalg.solve(h[np.ix_(own, own)], across.T)
+        w, v = np.linalg.eigh(h[np.ix_(rest, rest)] - inner)
+        covariance = np.zeros((self.target.size,) * 2)
+        covariance[np.ix_(rest, rest)] = (v / np.maximum(np.abs(w), LEAST * np.abs(w).max())) @ v.T
+        if len(self.at):
+            w, v = np.linalg.eigh(bend)
+            wide = (v / np.maximum(np.abs(w), FLAT)) @ v.T
+            moved = [
+                (self.given(spreads + e, z)[1] - self.given(spreads - e, z)[1])[rest] / (2 * NUDGE)
+                for e in NUDGE * np.eye(len(self.at))
+            ]
+            pull = np.array(moved).T
+            covariance[np.ix_(rest, rest)] += pull @ wide @ pull.T
+            covariance[np.ix_(rest, self.at)] = pull @ wide
+            covariance[np.ix_(self.at, rest)] = (pull @ wide).T
+            covariance[np.ix_(self.at, self.at)] = wide
+        return np.linalg.inv(covariance[np.ix_(at, at)])

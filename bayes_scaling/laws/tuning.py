@@ -1,0 +1,281 @@
+"""The loss about its best setting: what a miss costs, and how the best setting moves with scale.
+
+A *knob* is anything that is swept at a fixed scale: learning rate, batch size, aspect ratio. A
+*sweep* is the set of runs that agree in everything else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from bayes_scaling.errors import SpecError
+from bayes_scaling.laws._protocol import LAWS, Inputs, Reference, Theta, namespace, relative, sizes
+from bayes_scaling.param import Param, Prior
+
+SHORT = {"batch_size_tokens": "batch"}
+CLOSE = 0.02  # |t| below which the series of the bowl is exact and its closed form cancels
+FAR = 40.0  # ln of a loss ratio, and exponent of a bowl, that no run gets to
+MOVES = {  # of the optimum of a knob along an input; of any other pair Normal(0, 0.2)
+    ("lr", "width"): (-0.5, 0.5),
+    ("lr", "params"): (-0.4, 0.3),
+    ("lr", "tokens"): (0.0, 0.3),
+    ("lr", "flops"): (-0.15, 0.15),
+    ("batch", "tokens"): (0.45, 0.2),
+    ("batch", "params"): (0.0, 0.2),
+    ("batch", "flops"): (0.3, 0.15),
+}
+
+
+@LAWS.register("tuning")
+@dataclass(frozen=True)
+class Tuning:
+    """Loss about its best setting, ``ln L = ln L* + sum_i kappa_i linex(v_i)``.
+
+    Parameters
+    ----------
+    knobs : tuple of str, default ("lr",)
+        The columns that are swept: one, or several that interact.
+    along : tuple of tuple of str, default ((),)
+        For every knob, the columns that its optimum is a power law of; one name or one list will
+        do for one knob.
+    reference : tuple of (str, float), optional
+        Sizes that inputs are divided by; the geometric means of the training table unless given.
+
+    Raises
+    ------
+    SpecError
+        No knob, one twice, one that would move along a knob, or `along` for another number of them.
+
+    Notes
+    -----
+    With ``u_i = ln(knob_i / knob_i*)`` and ``ln knob_i* = ln opt_i + sum_x rise_i_x ln(x / x0)``,
+    the miss of a knob is ``v_i = u_i - sum_{j>i} follow_i_j (1 - e^(-c u_j)) / c``: `follow` is
+    how the best value of one knob moves with a later one that is a little off its best (0.5 is the
+    square-root rule of learning rate and batch size, 1 the linear one), and with `bend` c > 0 it
+    moves less and less as that one grows. ``linex(v) = (e^(s v) - 1 - s v) / s^2`` is ``v^2 / 2``
+    near 0 for any `skew` s; with s > 0 the loss rises as a power of the knob below the optimum and
+    ever faster above it, as with a learning rate; s = 0 is the parabola.
+    ``kappa_i = curvature_i prod_x (x / x0)^fade_i_x``.
+
+    Parameters, with k a knob's name (`batch` of `batch_size_tokens`): ``l0`` = L*, ``opt_k`` in
+    units of the knob's reference, ``curvature_k`` = kappa (a factor of two costs about
+    ``0.24 kappa`` of the loss), ``skew_k``, ``rise_k_x``, ``fade_k_x``, ``follow_k_j`` and
+    ``bend_k_j``. A table of several
+    sweeps has an `l0` for each: ``Pooling("sweep", (("l0", "free"),))``, under which the optima
+    scatter about their power laws.
+
+    References
+    ----------
+    Li et al. 2025, arXiv:2503.04715 (the surface over learning rate and batch size); Yang et al.
+    2022, arXiv:2203.03466 (learning rate against width); Varian 1975 and Zellner 1986,
+    doi:10.1080/01621459.1986.10478289 (linex).
+
+    Examples
+    --------
+    >>> from bayes_scaling.laws import Tuning
+    >>> law = Tuning("lr", "width", reference=(("lr", 1e-3), ("width", 1024)))
+    >>> [p.name for p in law.params]
+    ['l0', 'opt_lr', 'curvature_lr', 'skew_lr', 'rise_lr_width', 'fade_lr_width']
+    >>> theta = {"l0": 3.0, "opt_lr": 1.0, "curvature_lr": 0.02, "skew_lr": 0.0,
+    ...          "rise_lr_width": -1.0, "fade_lr_width": 0.0}
+    >>> round(float(law.best(theta, {"width": 4096})["lr"]), 6)
+    0.00025
+    >>> round(float(law(theta, {"width": 4096, "lr": 0.0005})), 4)
+    3.0144
+    """
+
+    knobs: tuple[str, ...] = ("lr",)
+    along: tuple[tuple[str, ...], ...] = ((),)
+    reference: Reference | None = None
+
+    name: ClassVar[str] = "tuning"
+    outcome: ClassVar[str] = "loss"
+    scatter: ClassVar[Prior] = Prior.of("HalfNormal", scale=0.01)
+    latents: ClassVar[tuple[str, ...]] = ("excess", "overshoot")
+
+    def __post_init__(self) -> None:
+        knobs = (self.knobs,) if isinstance(self.knobs, str) else tuple(self.knobs)
+        along = _lists(self.along, len(knobs))
+        object.__setattr__(self, "knobs", knobs)
+        object.__setattr__(self, "along", along)
+        every = [*knobs, *(x for xs in along for x in xs)]
+        bad = not knobs or len(set(knobs)) < len(knobs) or len(along) != len(knobs)
+        bad = bad or any(len(set(xs)) < len(xs) or set(xs) & set(knobs) for xs in along)
+        if bad or not all(isinstance(x, str) and x for x in every):
+            msg = (
+                f"a tuning law has distinct knobs, such as ('lr', 'batch_size_tokens'), and for "
+                f"each the columns that its optimum moves along, such as (('params', 'tokens'), "
+                f"('tokens',)); found {self.knobs!r} and {self.along!r}"
+            )
+            raise SpecError(msg)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the law reads."""
+        return tuple(dict.fromkeys((*self.knobs, *(x for xs in self.along for x in xs))))
+
+    @property
+    def swept(self) -> tuple[str, ...]:
+        """The inputs that differ within a sweep."""
+        return self.knobs
+
+    @property
+    def params(self) -> tuple[Param, ...]:
+        """The parameters under these choices."""
+        level = Prior.of("LogNormal", median=1.0, sigma=0.3, times="min_loss")
+        out = [Param("l0", level, "nat/token", "loss of a sweep's best setting", (1.5, 4.0),
+                     "intercept")]  # fmt: skip
+        for i, knob in enumerate(self.knobs):
+            k = short(knob)
+            out += [
+                Param(f"opt_{k}", Prior.of("LogNormal", median=1.0, sigma=1.5), "1",
+                      f"best {knob} at the reference, in units of its reference", (0.1, 10.0),
+                      "intercept"),
+                Param(f"curvature_{k}", Prior.of("LogNormal", median=0.02, sigma=1.0), "1",
+                      f"second derivative of ln loss in ln {knob} at the best", (0.005, 0.1)),
+                Param(f"skew_{k}", Prior.of("Normal", loc=0.0, scale=0.7), "1",
+                      f"how much steeper a {knob} too large is than one too small", (-1.0, 2.0)),
+            ]  # fmt: skip
+            for x in self.along[i]:
+                loc, scale = MOVES.get((k, x), (0.0, 0.2))
+                out.append(Param(f"rise_{k}_{x}", Prior.of("Normal", loc=loc, scale=scale), "1",
+                                 f"exponent of the best {knob} in {x}", (-1.0, 1.0),
+                                 "slope"))  # fmt: skip
+                out.append(Param(f"fade_{k}_{x}", Prior.of("Normal", loc=0.0, scale=0.4), "1",
+                                 f"exponent of the curvature in {x}", (-0.6, 0.6),
+                                 "slope"))  # fmt: skip
+            for j in self.knobs[i + 1 :]:
+                out += [
+                    Param(f"follow_{k}_{short(j)}", Prior.of("Normal", loc=0.5, scale=0.5), "1",
+                          f"exponent of the best {knob} in {j} about its best", (0.0, 1.0),
+                          "slope"),
+                    Param(f"bend_{k}_{short(j)}", Prior.of("Normal", loc=0.0, scale=0.3), "1",
+                          f"how fast that exponent falls with ln {j}", (-0.5, 0.5), "slope"),
+                ]  # fmt: skip
+        return tuple(out)
+
+    def log_best(self, theta: Theta, x: Inputs) -> dict[str, Any]:
+        """Return ln of every knob's best value at ``x``, by knob."""
+        xp, ref, out = namespace(theta, x), sizes(self), {}
+        for knob, along in zip(self.knobs, self.along, strict=True):
+            k = short(knob)
+            log = xp.log(theta[f"opt_{k}"]) + xp.log(ref[knob])
+            for name in along:
+                log = log + theta[f"rise_{k}_{name}"] * relative(self, x, name, xp)
+            out[knob] = log
+        return out
+
+    def best(self, theta: Theta, x: Inputs) -> dict[str, Any]:
+        """Return every knob's best value at ``x``, in the knob's own unit, by knob."""
+        xp = namespace(theta, x)
+        return {knob: xp.exp(log) for knob, log in self.log_best(theta, x).items()}
+
+    def miss(self, theta: Theta, x: Inputs) -> dict[str, Any]:
+        """Return v, ln of knob over its best given the later knobs, by knob."""
+        xp, best = namespace(theta, x), self.log_best(theta, x)
+        gap = {knob: xp.log(x[knob]) - best[knob] for knob in self.knobs}
+        out = {}
+        for i, knob in enumerate(self.knobs):
+            v = gap[knob]
+            for j in self.knobs[i + 1 :]:
+                pair = f"{short(knob)}_{short(j)}"
+                moved = saturating(gap[j], theta[f"bend_{pair}"], xp)
+                v = v - theta[f"follow_{pair}"] * moved
+            out[knob] = v
+        return out
+
+    def curvature(self, theta: Theta, x: Inputs, knob: str) -> Any:
+        """Return kappa of a knob at ``x``, the second derivative of ln L in ln knob at the best."""
+        xp, k = namespace(theta, x), short(knob)
+        log = 0.0
+        for name in self.along[self.knobs.index(knob)]:
+            log = log + theta[f"fade_{k}_{name}"] * relative(self, x, name, xp)
+        return theta[f"curvature_{k}"] * xp.exp(xp.minimum(log, FAR))
+
+    def excess(self, theta: Theta, x: Inputs) -> Any:
+        """Return ``ln(L / L*)``, what missing the best setting costs as a share of the loss."""
+        xp, total = namespace(theta, x), 0.0
+        for knob, v in self.miss(theta, x).items():
+            bowl = linex(v, theta[f"skew_{short(knob)}"], xp)
+            total = total + self.curvature(theta, x, knob) * bowl
+        return xp.minimum(total, FAR)
+
+    def latent(self, theta: Theta, x: Inputs) -> dict[str, Any]:
+        """Return what an observation model may read of a run beside its loss.
+
+        `excess` is ``ln(L / L*)``, `overshoot` the miss of the first knob.
+        """
+        return {"excess": self.excess(theta, x), "overshoot": self.miss(theta, x)[self.knobs[0]]}
+
+    def __call__(self, theta: Theta, x: Inputs) -> Any:
+        """Evaluate the loss, nat/token."""
+        return theta["l0"] * namespace(theta, x).exp(self.excess(theta, x))
+
+    def tolerated(self, theta: Theta, x: Inputs, knob: str, excess: float) -> Any:
+        """Return how far, in ln, `knob` may miss its best either way before `excess` is lost.
+
+        The parabola's ``sqrt(2 excess / kappa)``, the later knobs following or at their best.
+        """
+        return namespace(theta, x).sqrt(2 * excess / self.curvature(theta, x, knob))
+
+    def to_paper(self, theta: Theta) -> dict[str, Any]:
+        """Return, of every knob, ``log_k`` in ``knob* = e^(log_k) prod x^rise``, raw units."""
+        xp, ref = namespace(theta), sizes(self)
+        out = {p.name: theta[p.name] for p in self.params if not p.name.startswith("opt_")}
+        for knob, along in zip(self.knobs, self.along, strict=True):
+            k = short(knob)
+            log = xp.log(theta[f"opt_{k}"]) + xp.log(ref[knob])
+            for name in along:
+                log = log - theta[f"rise_{k}_{name}"] * xp.log(ref[name])
+            out[f"log_{k}"] = log
+        return out
+
+    def from_paper(self, paper: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters at the reference from the paper's."""
+        xp, ref = namespace(paper), sizes(self)
+        out = {p.name: paper[p.name] for p in self.params if not p.name.startswith("opt_")}
+        for knob, along in zip(self.knobs, self.along, strict=True):
+            k = short(knob)
+            log = paper[f"log_{k}"] - xp.log(ref[knob])
+            for name in along:
+                log = log + paper[f"rise_{k}_{name}"] * xp.log(ref[name])
+            out[f"opt_{k}"] = xp.exp(log)
+        return out
+
+
+def short(knob: str) -> str:
+    """Return a knob's name in parameters."""
+    return SHORT.get(knob, knob)
+
+
+def linex(v: Any, skew: Any, xp: Any) -> Any:
+    """Return ``(e^(s v) - 1 - s v) / s^2``, which is ``v^2 / 2`` where ``s v`` is small.
+
+    Series and closed form are blended by a factor and not chosen by a branch, so that named arrays
+    and traced ones take the same path.
+    """
+    t = xp.minimum(skew * v, FAR)
+    near = 1.0 * (xp.abs(t) < CLOSE)
+    away = t + near  # no 0 / 0 where the series counts
+    series = 0.5 + t * (1 / 6 + t * (1 / 24 + t * (1 / 120 + t / 720)))
+    return v * v * (near * series + (1 - near) * (xp.expm1(away) - away) / (away * away))
+
+
+def saturating(w: Any, bend: Any, xp: Any) -> Any:
+    """Return ``(1 - e^(-c w)) / c``, which is w where ``c w`` is small; blended as `linex` is."""
+    t = xp.maximum(bend * w, -FAR)
+    near = 1.0 * (xp.abs(t) < CLOSE)
+    away = t + near
+    series = 1.0 - t * (1 / 2 - t * (1 / 6 - t * (1 / 24 - t * (1 / 120 - t / 720))))
+    return w * (near * series - (1 - near) * xp.expm1(-away) / away)
+
+
+def _lists(along: Any, knobs: int) -> tuple[tuple[str, ...], ...]:
+    if isinstance(along, str):
+        return ((along,),)
+    parts = tuple(along)
+    if knobs == 1 and parts and all(isinstance(x, str) for x in parts):
+        return (parts,)
+    if parts == ((),) or not parts:
+        return ((),) * knobs
+    return tuple((xs,) if isinstance(xs, str) else tuple(xs) for xs in parts)
