@@ -24,11 +24,15 @@ from .decision import (
     iso_loss,
     noise_scale,
     rates,
+    recommend,
     recount,
     saturation,
+    setting_cost,
     size_penalty,
     size_to_reach,
     step_allocation,
+    sweep_optima,
+    transfer,
 )
 from .inference import fit, fit_many, one_of, sample, sample_prior
 from .laws import (
@@ -42,6 +46,7 @@ from .laws import (
     KaplanNS,
     NoiseScale,
     PowerLaw,
+    Tuning,
 )
 from .methods import (
     ParabolaBiasWarning,
@@ -54,7 +59,7 @@ from .methods import (
     valleys,
 )
 from .model import Pooling, ScalingModel
-from .observations import OBSERVATIONS, Censored, Gamma, Normal, StudentT, UnderTuned
+from .observations import OBSERVATIONS, Censored, Gamma, Normal, StudentT, Sweep, UnderTuned
 from .param import Param, Prior
 from .predict import predict
 from .priors import elicit
@@ -83,7 +88,9 @@ __all__ = [
     "Prior",
     "ScalingModel",
     "StudentT",
+    "Sweep",
     "Transformers",
+    "Tuning",
     "UnderTuned",
     "UntrustedFitWarning",
     "allocate",
@@ -123,17 +130,21 @@ __all__ = [
     "predictive_p",
     "rates",
     "read_runs",
+    "recommend",
     "recount",
     "reproduce",
     "sample",
     "sample_prior",
     "saturation",
     "save_fit",
+    "setting_cost",
     "simulate",
     "size_penalty",
     "size_to_reach",
     "step_allocation",
     "summary",
+    "sweep_optima",
     "three_ways",
+    "transfer",
     "valleys",
 ]

@@ -13,10 +13,10 @@ import numpy as np
 
 from bayes_scaling._registry import did_you_mean
 from bayes_scaling.errors import SpecError
-from bayes_scaling.laws import Chinchilla, HasLatents, HasScatter, law_from_dict
+from bayes_scaling.laws import Chinchilla, HasLatents, HasScatter, HasSweeps, law_from_dict
 from bayes_scaling.laws import to_dict as choices_to_dict
 from bayes_scaling.laws._protocol import Inputs, Theta
-from bayes_scaling.observations import ReadsLatents, StudentT, observation_from_dict
+from bayes_scaling.observations import ReadsLatents, StudentT, Sweep, observation_from_dict
 from bayes_scaling.param import Param, Prior
 from bayes_scaling.priors import prior_from_dict, prior_to_dict
 
@@ -171,6 +171,29 @@ class ScalingModel:
                     f"Parameters: {', '.join(known)}."
                 )
                 raise SpecError(msg)
+
+
+def model_for(law: Any) -> ScalingModel:
+    """Return the model that a law is usually fitted with.
+
+    Parameters
+    ----------
+    law : Law
+        A law of sweeps scatters least at the best setting, counts failures where it knows of them
+        and has a level for every sweep; any other law has the defaults.
+
+    Examples
+    --------
+    >>> from bayes_scaling import Tuning
+    >>> from bayes_scaling.model import model_for
+    >>> model_for(Tuning("lr", "width")).pooling
+    Pooling(column='sweep', modes=(('l0', 'free'),))
+    """
+    if isinstance(law, HasLatents) and isinstance(law, HasSweeps):
+        several = set(law.inputs) > set(law.swept)
+        pooling = Pooling("sweep", (("l0", "free"),)) if several else None
+        return ScalingModel(law, Sweep(scale=getattr(law, "scale", "log")), pooling=pooling)
+    return ScalingModel(law)
 
 
 def model_to_dict(model: ScalingModel) -> dict[str, Any]:

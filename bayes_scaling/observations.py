@@ -103,6 +103,23 @@ SHAPE = Param(
     (1.0, 100.0),
     "noise",
 )
+# Away from zero: a bowl whose bottom is put exactly on one run of every sweep has any density.
+REPEATED = Param(
+    "sigma",
+    Prior.of("LogNormal", median=0.003, sigma=0.5),
+    "1",
+    "scatter of repeated runs at the best setting, as a share of the loss",
+    (0.001, 0.01),
+    "noise",
+)
+REPEATED_NATS = Param(
+    "sigma",
+    Prior.of("LogNormal", median=0.003, sigma=0.5, times="mean_loss"),
+    "nat/token",
+    "scatter of repeated runs at the best setting",
+    (0.003, 0.03),
+    "noise",
+)
 WARP = Param(
     "warp",
     Prior.of("HalfNormal", scale=0.3),
@@ -127,6 +144,8 @@ CLIFF = Param(
     (0.05, 0.6),
     "noise",
 )
+
+NEVER = 700.0  # ln of the odds beyond which a probability would overflow
 
 
 @dataclass(frozen=True)
@@ -413,6 +432,8 @@ class Sweep:
 
     Parameters
     ----------
+    scale : {"log", "linear"}, default "log"
+        Whether `sigma` and the excess are shares of the loss, or nats, as the law's scale.
     divergence : bool, default False
         Whether runs that diverged (column `diverged`) count, through
         ``P(diverged) = 1 / (1 + e^(-(overshoot - margin) / cliff))`` of the first knob's
@@ -424,6 +445,7 @@ class Sweep:
     Leaving diverged runs out takes the steep side of a sweep away and moves its optimum.
     """
 
+    scale: Scale = "log"
     divergence: bool = False
     name: ClassVar[str] = "sweep"
     latents: ClassVar[tuple[str, ...]] = ("excess", "overshoot")
@@ -436,7 +458,8 @@ class Sweep:
     @property
     def params(self) -> tuple[Param, ...]:
         """The parameters it adds."""
-        return (SIGMA, WARP, TAIL) + (MARGIN, CLIFF) * self.divergence
+        sigma = REPEATED if self.scale == "log" else REPEATED_NATS
+        return (sigma, WARP, TAIL) + (MARGIN, CLIFF) * self.divergence
 
     def distribution(self, mu: Any, theta: Theta, x: Inputs) -> Any:
         """Return the distribution of the measured loss about `mu`."""
@@ -444,7 +467,7 @@ class Sweep:
 
         from bayes_scaling import _distributions as dist
 
-        scatter = _Scatter("log", "constant", known=False)
+        scatter = _Scatter(self.scale, "constant", known=False)
         sd = jnp.sqrt(theta["sigma"] ** 2 + (theta["warp"] * x["excess"]) ** 2)
         loss = scatter.about(mu, lambda m: dist.StudentT(theta["nu"], m, sd, validate_args=False))
         if not self.divergence:
@@ -456,11 +479,16 @@ class Sweep:
         """Draw losses of runs that do not diverge about `mu` with NumPy."""
         sd = np.sqrt(theta["sigma"] ** 2 + (theta["warp"] * x["excess"]) ** 2)
         z = rng.standard_t(np.broadcast_to(theta["nu"], np.shape(mu)))
-        return _Scatter("log", "constant", known=False).add(mu, sd * z)
+        return _Scatter(self.scale, "constant", known=False).add(mu, sd * z)
 
     def log_odds(self, theta: Theta, overshoot: Any) -> Any:
         """Return ln of the odds that a run diverges, at an `overshoot` in ln."""
         return (overshoot - theta["margin"]) / theta["cliff"]
+
+    def failure(self, theta: Theta, overshoot: Any) -> Any:
+        """Return the probability that a run diverges, at an `overshoot` in ln."""
+        xp = namespace(theta, {"overshoot": overshoot})
+        return 1 / (1 + xp.exp(xp.minimum(-self.log_odds(theta, overshoot), NEVER)))
 
 
 def observation_from_dict(spec: dict[str, Any] | str) -> Any:

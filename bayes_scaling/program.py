@@ -169,7 +169,8 @@ def _all_failed(runs: pd.DataFrame, failed: np.ndarray, column: str) -> str:
     if not column:
         return "of the table" if failed.all() else ""
     names = runs[column].to_numpy().astype(str)
-    return ", ".join(f"of {column} {k!r}" for k in np.unique(names) if failed[names == k].all())
+    lost = [str(k) for k in np.unique(names) if failed[names == k].all()]
+    return ", ".join(f"of {column} {k!r}" for k in lost)
 
 
 def sweeps(runs: pd.DataFrame, fixed: list[str]) -> list[str]:

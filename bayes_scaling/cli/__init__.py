@@ -13,6 +13,7 @@ from bayes_scaling._terminal import complain, flush
 from bayes_scaling.cli.asking import allocate, predict
 from bayes_scaling.cli.demo import demo
 from bayes_scaling.cli.fitting import check, fit
+from bayes_scaling.cli.settings import recommend
 from bayes_scaling.cli.shelf import data, models
 from bayes_scaling.errors import BayesScalingError
 
@@ -32,7 +33,7 @@ app = App(
     help_format="markdown",
     version=__version__,
 )
-for place, command in enumerate((demo, fit, check, predict, allocate)):
+for place, command in enumerate((demo, fit, check, predict, allocate, recommend)):
     app.command(command, sort_key=place)  # in the order of use, not of the alphabet
 app.command(data)
 app.command(models)

@@ -1,7 +1,10 @@
 """`fit` and `check`: from a table to a posterior, and whether to believe it."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
 
 from bayes_scaling._terminal import (
     Steps,
@@ -18,10 +21,12 @@ from bayes_scaling.cli._common import (
     Flag,
     Json,
     Number,
+    Pairs,
     Reading,
     bs,
     emit,
     fit_from,
+    pairs,
     quantiles,
     runs_from,
 )
@@ -38,6 +43,8 @@ def fit(
     /,
     *,
     model: str = "chinchilla",
+    law: str | None = None,
+    choice: Annotated[Pairs | None, Parameter(name="--choice")] = None,
     out: Path = Path("fit.nc"),
     method: Literal["auto", "laplace", "nuts"] = "auto",
     draws: int | None = None,
@@ -58,6 +65,11 @@ def fit(
         A file (.csv, .csv.gz, .parquet, .jsonl) or the name of a data set.
     model : str
         The name of a model card, or the path of a card.toml: copy one and change three lines.
+    law : str
+        A law by name, in the place of a card, with the scatter and the pooling it is usually
+        fitted with, such as `--law tuning --choice along=width`.
+    choice : list of NAME=VALUE
+        A choice of that law; true, false, or words with commas between them; repeat it for more.
     out : Path
         Where to write the fit, NetCDF; a file of that name is replaced.
     method : {"auto", "laplace", "nuts"}
@@ -77,7 +89,7 @@ def fit(
     """
     step = Steps()
     with step("reading"):
-        described = bs.load_model(model)
+        described = _model_of_law(law, choice) if law else bs.load_model(model)
         runs = runs_from(source, reading)
         inputs, free = described.law.inputs, len(described.law.params)
         found = bs.summary(runs, coordinates=inputs, n_parameters=free)
@@ -97,7 +109,15 @@ def fit(
     how = {k: attrs.get(k) for k in ("method", "method_reason", "seed", "seconds")}
     if json:
         tables = {"summary": summary_to_dict(found), "posterior": posterior_to_dict(fitted)}
-        emit({"out": str(out), "model": model, **how, **tables, "check": check_to_dict(report)})
+        emit(
+            {
+                "out": str(out),
+                "model": law or model,
+                **how,
+                **tables,
+                "check": check_to_dict(report),
+            }
+        )
     else:
         screen = console()
         screen.print()
@@ -105,8 +125,31 @@ def fit(
         screen.print(f"{how['method']} ({how['method_reason']}), {how['seconds']} s\n")
         screen.print(page(str(report)), soft_wrap=True)
         screen.print(f"\nwrote {out}", soft_wrap=True, markup=False)
-        screen.print(f"next: bayes-scaling allocate {out} --budget 1e24", soft_wrap=True)
+        screen.print(f"next: bayes-scaling {_next(described.law)}".format(out=out), soft_wrap=True)
     return UNTRUSTED if report.status == "FAIL" else None
+
+
+def _next(law: Any) -> str:
+    """Say which question a fit of a law answers."""
+    from bayes_scaling.laws import HasOptimum
+
+    if law.name in ("tuning", "cbs"):
+        return "recommend {out}"
+    return "allocate {out} --budget 1e24" if isinstance(law, HasOptimum) else "check {out}"
+
+
+def _model_of_law(law: str, choice: Sequence[str] | None) -> Any:
+    """Build the usual model of a law from what was typed."""
+    from bayes_scaling.laws import law_from_dict
+    from bayes_scaling.model import model_for
+
+    plain = {"true": True, "false": False}
+    typed = {k: v.split(",") for k, v in pairs("--choice", choice).items()}
+    choices: dict[str, Any] = {}
+    for name, words in typed.items():
+        word = int(words[0]) if words[0].isdigit() else plain.get(words[0], words[0])
+        choices[name] = word if len(words) == 1 else words
+    return model_for(law_from_dict({"name": law, **choices}))
 
 
 def check(fit: str, /, *, budget: Number | None = None, json: Json = False) -> int | None:

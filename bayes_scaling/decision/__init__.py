@@ -8,6 +8,8 @@ from bayes_scaling.decision.noise_scale import batch_prior, noise_scale
 from bayes_scaling.decision.rates import rates
 from bayes_scaling.decision.reach import compute_to_reach, iso_loss, saturation, size_to_reach
 from bayes_scaling.decision.steps import size_penalty, step_allocation
+from bayes_scaling.decision.transfer import sweep_optima, transfer
+from bayes_scaling.decision.tuning import recommend, setting_cost
 
 __all__ = [
     "Transformers",
@@ -20,9 +22,13 @@ __all__ = [
     "iso_loss",
     "noise_scale",
     "rates",
+    "recommend",
     "recount",
     "saturation",
+    "setting_cost",
     "size_penalty",
     "size_to_reach",
     "step_allocation",
+    "sweep_optima",
+    "transfer",
 ]

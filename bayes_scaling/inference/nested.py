@@ -95,7 +95,7 @@ def is_nested(target: Target, data: Any) -> bool:
 
 
 @in_float64
-def nest(target: Target, data: Any, start: Optimum) -> tuple[Nested, Any, Optimum]:
+def nest(target: Target, data: Any, start: Optimum) -> tuple[Nested, Any, Optimum, Optimum]:
     """Find the peak of the marginal density of what is shared, and put the coordinates about it.
 
     Parameters
@@ -107,8 +107,9 @@ def nest(target: Target, data: Any, start: Optimum) -> tuple[Nested, Any, Optimu
 
     Returns
     -------
-    nested, data, optimum
-        The target in new coordinates, what it reads, and its peak there.
+    nested, data, optimum, plain
+        The target in new coordinates, what it reads, and its peak there; the same peak in the
+        coordinates of `target`, with a curvature for samplers that stay in those.
 
     Notes
     -----
@@ -122,7 +123,7 @@ def nest(target: Target, data: Any, start: Optimum) -> tuple[Nested, Any, Optimu
     for _ in range(ROUNDS):
         z = _settled(target, z, data)
         around = Around(target, z, _derivatives(target, z, data), bare)
-        spreads, peak, curvature = around.peak()
+        spreads, peak, curvature, joint = around.peak()
         settled = bool(np.all(np.abs(spreads - z[around.at]) < STILL))
         z = peak
         if settled:
@@ -146,19 +147,13 @@ def nest(target: Target, data: Any, start: Optimum) -> tuple[Nested, Any, Optimu
     hessian = np.eye(target.size)
     hessian[np.ix_(at, at)] = curvature
     converged = settled and start.converged
-    optimum = Optimum(centre, 0.0, hessian, converged, centre[None], hessian[None], np.zeros(1))
-    return Nested(target.program, target.sites), jax.device_put(reads), optimum
+    there = _one_mode(centre, hessian, converged)
+    plain = _one_mode(z, joint, converged)
+    return Nested(target.program, target.sites), jax.device_put(reads), there, plain
 
 
-@in_float64
-def opened(nested: Nested, z: np.ndarray, data: Any) -> np.ndarray:
-    """Return the points of the plain target that points in nested coordinates name."""
-    return np.asarray(_opened(nested, z, data))
-
-
-@Kept
-def _opened(nested: Any, z: Any, data: Any) -> Any:
-    return jax.vmap(lambda point: nested.opened(point, data)[0])(z)
+def _one_mode(z: np.ndarray, hessian: np.ndarray, converged: bool) -> Optimum:
+    return Optimum(z, 0.0, hessian, converged, z[None], hessian[None], np.zeros(1))
 
 
 def shared_at(target: Target) -> np.ndarray:
@@ -317,22 +312,29 @@ class Around:
             f, g, h = _derivatives(self.target, z, self.bare)
             gap = z - self.z
             f, g, h = f + f0 + g0 @ gap + 0.5 * gap @ h0 @ gap, g + g0 + h0 @ gap, h + h0
+            if not (np.isfinite(f) and np.all(np.isfinite(h))):
+                return np.inf, z, np.eye(len(z))
             w, v = np.linalg.eigh(h[np.ix_(self.free, self.free)])
             size = np.maximum(np.abs(w), LEAST * np.abs(w).max())
             if not last:
-                z[self.free] -= (v / size) @ (v.T @ g[self.free])
+                move = (v / size) @ (v.T @ g[self.free])
+                z[self.free] -= move / max(1.0, float(np.abs(move).max()))
         return f + 0.5 * float(np.sum(np.log(size))), z, h
 
-    def peak(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the spreads of most marginal density, the point there, and a curvature.
+    def peak(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return the spreads of most marginal density, the point there, and two curvatures.
 
-        It is that of the marginal density of everything shared, spreads among it.
+        The first is that of the marginal density of everything shared, spreads among it; the second
+        of everything, the spreads apart from the rest.
         """
         k, spreads, z = len(self.at), self.z[self.at], self.z
         value, z, h = self.given(spreads, z)
         bend = np.eye(k)
         for _ in range(STEPS if k else 0):
-            slope, bend = self._differences(spreads, z, value)
+            slope, now = self._differences(spreads, z, value)
+            if not np.all(np.isfinite(now)):
+                break
+            bend = now
             w, v = np.linalg.eigh(bend)
             move = -(v / np.maximum(np.abs(w), FLAT)) @ (v.T @ slope)
             move = move / max(1.0, float(np.abs(move).max()))
@@ -346,7 +348,10 @@ class Around:
                 break
             spreads = spreads + shrink * move
             value, z, h = found
-        return spreads, z, self._shared(spreads, z, h, bend)
+        joint = h.copy()
+        joint[self.at, :] = joint[:, self.at] = 0.0
+        joint[np.ix_(self.at, self.at)] = bend
+        return spreads, z, self._shared(spreads, z, h, bend), joint
 
     def _differences(
         self, spreads: np.ndarray, z: np.ndarray, value: float

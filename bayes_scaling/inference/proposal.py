@@ -75,6 +75,8 @@ class Mixture:
         part = weight[:, None] * np.exp(total - logsumexp(total, axis=1, keepdims=True))
         share = part.sum(axis=0)
         alive = share > 1e-4  # a component that explains nothing is dropped
+        if not alive.any():  # no draw has any density: there is nothing to learn from
+            return self
         near = part * (DF + z.shape[1]) / (DF + distance)
         centre, basis = [], []
         for j in np.flatnonzero(alive):

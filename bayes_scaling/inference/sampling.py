@@ -20,7 +20,7 @@ from bayes_scaling.inference.laplace import (
     look,
     optimise,
 )
-from bayes_scaling.inference.nested import Held, Nested, is_nested, nest, opened, shared_at
+from bayes_scaling.inference.nested import Held, is_nested, nest, shared_at
 from bayes_scaling.inference.optimum import STARTS, Optimum
 from bayes_scaling.inference.rows import at_once, is_table, placed
 from bayes_scaling.inference.target import Target, target_of
@@ -170,15 +170,14 @@ def sample(
         "modes": 1 + minor_modes(optimum),
         "few_runs": few_runs(data, target.size),
     }
-    plain, reads = target, everywhere
-    at = None
+    proposed, reads, peak, at = target, everywhere, optimum, None
     if nested:
-        target, everywhere, optimum = nest(target, everywhere, optimum)
+        proposed, reads, peak, optimum = nest(target, everywhere, optimum)
         attrs["optimum_converged"] = int(optimum.converged)
         at = shared_at(target)
     reason = "asked for"
     if method != "nuts":
-        sampled = importance(target, everywhere, optimum, draws or 4000, seed, at)
+        sampled = importance(proposed, reads, peak, draws or 4000, seed, at)
         got = sampled.weighted
         attrs |= {"k_hat": got.k_hat, "effective": got.effective, "rounds": got.rounds}
         doubt = doubts(optimum, got.k_hat, got.effective, max(draws or 0, 4000), data)
@@ -191,7 +190,7 @@ def sample(
             found: dict[str, Any] = dict(sampled.found)
             z = found.pop("point", got.z).reshape(blocks, -1, target.size)
             stats = _by_chain({"lp": got.log_density}, z)
-            return Draws(plain, data, z, **_by_chain(found, z), stats=stats, attrs=attrs)
+            return Draws(target, data, z, **_by_chain(found, z), stats=stats, attrs=attrs)
         reason = f"importance sampling was not enough: {doubt}"
     from bayes_scaling.inference.nuts import sample_nuts
 
@@ -206,11 +205,8 @@ def sample(
         progress=progress,
     )
     attrs |= {"method": "nuts", "method_reason": reason, "warmup": warmup}
-    z = run.z.reshape(-1, target.size)
-    z = opened(target, z, everywhere) if isinstance(target, Nested) else z
-    _, found = look(plain, z, reads)
-    z = z.reshape(run.z.shape)
-    return Draws(plain, data, z, **_by_chain(found, z), stats=run.stats, attrs=attrs)
+    _, found = look(target, run.z.reshape(-1, target.size), everywhere)
+    return Draws(target, data, run.z, **_by_chain(found, run.z), stats=run.stats, attrs=attrs)
 
 
 def counted(**counts: Any) -> None:

@@ -6,7 +6,7 @@ A *knob* is anything that is swept at a fixed scale: learning rate, batch size, 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from bayes_scaling.errors import SpecError
 from bayes_scaling.laws._protocol import LAWS, Inputs, Reference, Theta, namespace, relative, sizes
@@ -14,7 +14,8 @@ from bayes_scaling.param import Param, Prior
 
 SHORT = {"batch_size_tokens": "batch"}
 CLOSE = 0.02  # |t| below which the series of the bowl is exact and its closed form cancels
-FAR = 40.0  # ln of a loss ratio, and exponent of a bowl, that no run gets to
+FAR = 20.0  # ln of a loss ratio, and exponent of a bowl, that no run gets to
+AT_REFERENCE = ("opt_", "curvature_")  # parameters that are of the reference sizes
 MOVES = {  # of the optimum of a knob along an input; of any other pair Normal(0, 0.2)
     ("lr", "width"): (-0.5, 0.5),
     ("lr", "params"): (-0.4, 0.3),
@@ -38,6 +39,9 @@ class Tuning:
     along : tuple of tuple of str, default ((),)
         For every knob, the columns that its optimum is a power law of; one name or one list will
         do for one knob.
+    scale : {"log", "linear"}, default "log"
+        Whether a miss costs a share of the loss, or nats: ``L = L* + sum_i kappa_i linex(v_i)``,
+        for losses that go to nearly nothing.
     reference : tuple of (str, float), optional
         Sizes that inputs are divided by; the geometric means of the training table unless given.
 
@@ -86,11 +90,11 @@ class Tuning:
 
     knobs: tuple[str, ...] = ("lr",)
     along: tuple[tuple[str, ...], ...] = ((),)
+    scale: Literal["log", "linear"] = "log"
     reference: Reference | None = None
 
     name: ClassVar[str] = "tuning"
     outcome: ClassVar[str] = "loss"
-    scatter: ClassVar[Prior] = Prior.of("HalfNormal", scale=0.01)
     latents: ClassVar[tuple[str, ...]] = ("excess", "overshoot")
 
     def __post_init__(self) -> None:
@@ -98,6 +102,9 @@ class Tuning:
         along = _lists(self.along, len(knobs))
         object.__setattr__(self, "knobs", knobs)
         object.__setattr__(self, "along", along)
+        if self.scale not in ("log", "linear"):
+            msg = f"scale is one of log, linear; found {self.scale!r}"
+            raise SpecError(msg)
         every = [*knobs, *(x for xs in along for x in xs)]
         bad = not knobs or len(set(knobs)) < len(knobs) or len(along) != len(knobs)
         bad = bad or any(len(set(xs)) < len(xs) or set(xs) & set(knobs) for xs in along)
@@ -123,6 +130,7 @@ class Tuning:
     def params(self) -> tuple[Param, ...]:
         """The parameters under these choices."""
         level = Prior.of("LogNormal", median=1.0, sigma=0.3, times="min_loss")
+        unit, of = ("nat/token", "the loss") if self.scale == "linear" else ("1", "ln loss")
         out = [Param("l0", level, "nat/token", "loss of a sweep's best setting", (1.5, 4.0),
                      "intercept")]  # fmt: skip
         for i, knob in enumerate(self.knobs):
@@ -131,8 +139,8 @@ class Tuning:
                 Param(f"opt_{k}", Prior.of("LogNormal", median=1.0, sigma=1.5), "1",
                       f"best {knob} at the reference, in units of its reference", (0.1, 10.0),
                       "intercept"),
-                Param(f"curvature_{k}", Prior.of("LogNormal", median=0.02, sigma=1.0), "1",
-                      f"second derivative of ln loss in ln {knob} at the best", (0.005, 0.1)),
+                Param(f"curvature_{k}", Prior.of("LogNormal", median=0.02, sigma=1.0), unit,
+                      f"second derivative of {of} in ln {knob} at the best", (0.005, 0.1)),
                 Param(f"skew_{k}", Prior.of("Normal", loc=0.0, scale=0.7), "1",
                       f"how much steeper a {knob} too large is than one too small", (-1.0, 2.0)),
             ]  # fmt: skip
@@ -193,7 +201,7 @@ class Tuning:
         return theta[f"curvature_{k}"] * xp.exp(xp.minimum(log, FAR))
 
     def excess(self, theta: Theta, x: Inputs) -> Any:
-        """Return ``ln(L / L*)``, what missing the best setting costs as a share of the loss."""
+        """Return what missing the best setting costs: ``ln(L / L*)``, or nats on a linear scale."""
         xp, total = namespace(theta, x), 0.0
         for knob, v in self.miss(theta, x).items():
             bowl = linex(v, theta[f"skew_{short(knob)}"], xp)
@@ -203,13 +211,16 @@ class Tuning:
     def latent(self, theta: Theta, x: Inputs) -> dict[str, Any]:
         """Return what an observation model may read of a run beside its loss.
 
-        `excess` is ``ln(L / L*)``, `overshoot` the miss of the first knob.
+        `excess` is what its settings cost, `overshoot` the miss of the first knob.
         """
         return {"excess": self.excess(theta, x), "overshoot": self.miss(theta, x)[self.knobs[0]]}
 
     def __call__(self, theta: Theta, x: Inputs) -> Any:
         """Evaluate the loss, nat/token."""
-        return theta["l0"] * namespace(theta, x).exp(self.excess(theta, x))
+        excess = self.excess(theta, x)
+        if self.scale == "linear":
+            return theta["l0"] + excess
+        return theta["l0"] * namespace(theta, x).exp(excess)
 
     def tolerated(self, theta: Theta, x: Inputs, knob: str, excess: float) -> Any:
         """Return how far, in ln, `knob` may miss its best either way before `excess` is lost.
@@ -219,27 +230,33 @@ class Tuning:
         return namespace(theta, x).sqrt(2 * excess / self.curvature(theta, x, knob))
 
     def to_paper(self, theta: Theta) -> dict[str, Any]:
-        """Return, of every knob, ``log_k`` in ``knob* = e^(log_k) prod x^rise``, raw units."""
+        """Return the powers of raw units, ``log_k`` and ``log_curvature_k`` of every knob.
+
+        ``knob* = e^(log_k) prod x^rise`` and ``kappa = e^(log_curvature_k) prod x^fade``.
+        """
         xp, ref = namespace(theta), sizes(self)
-        out = {p.name: theta[p.name] for p in self.params if not p.name.startswith("opt_")}
+        out = {p.name: theta[p.name] for p in self.params if not p.name.startswith(AT_REFERENCE)}
         for knob, along in zip(self.knobs, self.along, strict=True):
             k = short(knob)
-            log = xp.log(theta[f"opt_{k}"]) + xp.log(ref[knob])
+            best = xp.log(theta[f"opt_{k}"]) + xp.log(ref[knob])
+            bend = xp.log(theta[f"curvature_{k}"])
             for name in along:
-                log = log - theta[f"rise_{k}_{name}"] * xp.log(ref[name])
-            out[f"log_{k}"] = log
+                best = best - theta[f"rise_{k}_{name}"] * xp.log(ref[name])
+                bend = bend - theta[f"fade_{k}_{name}"] * xp.log(ref[name])
+            out |= {f"log_{k}": best, f"log_curvature_{k}": bend}
         return out
 
     def from_paper(self, paper: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters at the reference from the paper's."""
         xp, ref = namespace(paper), sizes(self)
-        out = {p.name: paper[p.name] for p in self.params if not p.name.startswith("opt_")}
+        out = {p.name: paper[p.name] for p in self.params if not p.name.startswith(AT_REFERENCE)}
         for knob, along in zip(self.knobs, self.along, strict=True):
             k = short(knob)
-            log = paper[f"log_{k}"] - xp.log(ref[knob])
+            best, bend = paper[f"log_{k}"] - xp.log(ref[knob]), paper[f"log_curvature_{k}"]
             for name in along:
-                log = log + paper[f"rise_{k}_{name}"] * xp.log(ref[name])
-            out[f"opt_{k}"] = xp.exp(log)
+                best = best + paper[f"rise_{k}_{name}"] * xp.log(ref[name])
+                bend = bend + paper[f"fade_{k}_{name}"] * xp.log(ref[name])
+            out |= {f"opt_{k}": xp.exp(best), f"curvature_{k}": xp.exp(bend)}
         return out
 
 

@@ -14,6 +14,7 @@ from bayes_scaling.plots.pareto import plot_pareto
 from bayes_scaling.plots.posterior import plot_posterior
 from bayes_scaling.plots.residuals import plot_residuals
 from bayes_scaling.plots.sizes import plot_sizes
+from bayes_scaling.plots.tuning import plot_optimum, plot_sweeps
 
 __all__ = [
     "plot_batch",
@@ -22,8 +23,10 @@ __all__ = [
     "plot_frontier",
     "plot_isoflop",
     "plot_loss",
+    "plot_optimum",
     "plot_pareto",
     "plot_posterior",
     "plot_residuals",
     "plot_sizes",
+    "plot_sweeps",
 ]

@@ -49,6 +49,12 @@ CHOICES = {
         {"along": "tokens", "elbow": True},
     ],
     "isoflop": [{}, {"frontier": "additive"}, {"shape": "quadratic"}],
+    "tuning": [
+        {},
+        {"knobs": ("lr",), "along": ("width",)},
+        {"along": ("width",), "scale": "linear"},
+        {"knobs": ("lr", "batch_size_tokens"), "along": (("params", "tokens"), ("tokens",))},
+    ],
 }
 SIZES = ("params", "tokens")
 BESIROGLU = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
@@ -536,7 +542,11 @@ def test_an_unknown_choice_is_told_what_was_meant():
 
 @pytest.mark.parametrize(
     ("name", "wrong"),
-    [("power_law", {"of": "token"}), ("bnsl", {"breaks": 3}), ("isoflop", {"frontier": "powr"})],
+    [
+        ("power_law", {"of": "token"}),
+        ("bnsl", {"breaks": 3}),
+        ("isoflop", {"frontier": "powr"}),
+    ],
 )
 def test_a_wrong_choice_is_refused_however_the_law_is_made(name, wrong):
     ((choice, value),) = wrong.items()

@@ -9,12 +9,13 @@ from itertools import product
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 import scipy.stats as st
 from scipy.special import digamma, gammaln, polygamma
 
 from bayes_scaling import priors
-from bayes_scaling._distributions import ExGaussian, log_gamma_step
+from bayes_scaling._distributions import ExGaussian, OrFailed, log_gamma_step
 from bayes_scaling.errors import SpecError, UnknownNameError
 from bayes_scaling.laws import to_dict
 from bayes_scaling.observations import (
@@ -22,6 +23,7 @@ from bayes_scaling.observations import (
     Normal,
     Observation,
     StudentT,
+    Sweep,
     UnderTuned,
     observation_from_dict,
 )
@@ -29,8 +31,10 @@ from bayes_scaling.observations import (
 FALSE_ALARM = 1e-5
 DRAWS = 40_000
 MU = 2.5
-THETA = {"sigma": 0.01, "nu": 4.0, "h": -0.2, "debt": 0.03, "shape": 100.0}
-X = {"flops": 3e21, "flops_ref": 1e20, "loss_sd": 0.02, "censored": 0.0}
+THETA = {"sigma": 0.01, "nu": 4.0, "h": -0.2, "debt": 0.03, "shape": 100.0,
+         "warp": 0.2, "margin": 1.2, "cliff": 0.3}  # fmt: skip
+X = {"flops": 3e21, "flops_ref": 1e20, "loss_sd": 0.02, "censored": 0.0, "diverged": 0.0,
+     "excess": 0.04, "overshoot": 0.9}  # fmt: skip
 
 CASES = {
     " ".join([name, scale, noise, "known" * known]).strip(): OBSERVATIONS[name](
@@ -43,6 +47,10 @@ CASES = {
         (False, True),
     )
 } | {name: OBSERVATIONS[name]() for name in ("censored", "gamma")}
+CASES |= {
+    " ".join(["sweep", scale, "divergence" * failures]).strip(): Sweep(scale, failures)
+    for scale, failures in product(("log", "linear"), (False, True))
+}
 every_model = pytest.mark.parametrize("model", CASES.values(), ids=CASES)
 
 
@@ -58,6 +66,11 @@ def loss_grid(model):
     return MU * np.exp(steps[np.abs(steps) < 30])
 
 
+def failing(model):
+    """Return the probability that a run has no loss at all."""
+    return 1 / (1 + np.exp((1.2 - 0.9) / 0.3)) if getattr(model, "divergence", False) else 0.0
+
+
 def density(model, loss, mu=MU, x=X):
     with jax.enable_x64(True):
         return np.exp(np.asarray(model.distribution(mu, theta_of(model), x).log_prob(loss)))
@@ -69,7 +82,8 @@ def test_the_density_of_the_loss_integrates_to_one_and_draws_follow_it(model, di
     rng = np.random.default_rng(11)
     drawn = model.draw(rng, np.full(DRAWS, MU), theta_of(model), X)
     assert drawn.shape == (DRAWS,)
-    gap, mass = distance(drawn, grid, density(model, grid))
+    # Draws are of runs that have a loss.
+    gap, mass = distance(drawn, grid, density(model, grid) / (1 - failing(model)))
     # Beyond the grid, 40 units of scatter away, a t with 4 degrees of freedom has 1e-13.
     assert mass == pytest.approx(1.0, abs=1e-5)
     assert gap < st.kstwo.isf(FALSE_ALARM, DRAWS)
@@ -81,7 +95,7 @@ def test_a_model_is_a_frozen_value_in_plain_data(model):
     assert hash(model) == hash(replace(model))
     assert observation_from_dict(to_dict(model)) == model
     reads = {"flops": ("noise", "compute"), "loss_sd": ("known", True)}
-    reads["censored"] = ("name", "censored")
+    reads |= {"censored": ("name", "censored"), "diverged": ("divergence", True)}
     expected = {c for c, (choice, value) in reads.items() if getattr(model, choice, None) == value}
     assert set(model.inputs) == expected
 
@@ -90,7 +104,8 @@ def test_a_model_is_a_frozen_value_in_plain_data(model):
 def test_draws_broadcast_over_draws_and_runs(model):
     mu = np.array([[2.0, 3.0, 4.0], [2.1, 3.1, 4.1]])
     theta = {k: np.array([[v], [2 * v]]) for k, v in theta_of(model).items()}
-    x = {"flops": np.array([1e20, 1e21, 1e22]), "flops_ref": 1e21, "loss_sd": np.full(3, 0.01)}
+    x = {"flops": np.array([1e20, 1e21, 1e22]), "flops_ref": 1e21, "loss_sd": np.full(3, 0.01),
+         "excess": np.array([0.0, 0.01, 0.02])}  # fmt: skip
     drawn = model.draw(np.random.default_rng(0), mu, theta, x)
     assert drawn.shape == (2, 3)
     assert np.all(np.abs(np.log(drawn / mu)) < 1.0)
@@ -153,6 +168,87 @@ def test_priors_of_scatter_in_nats_scale_with_the_loss():
     assert sigma.prior.times == ""
 
 
+# Sweeps: scatter that grows with the miss, and runs that fail.
+
+
+@pytest.mark.parametrize("scale", ["log", "linear"])
+def test_the_scatter_of_a_sweep_grows_with_the_excess(scale):
+    x = {"excess": np.array([0.0, 0.2, 1.5])}  # 0.2 of it: 0, 0.04, 0.3
+    sd = np.sqrt(0.03**2 + np.array([0.0, 0.04, 0.3]) ** 2)
+    assert sd[1] == pytest.approx(0.05)
+    loss = np.linspace(2.2, 2.9, 9)[:, None]
+    with jax.enable_x64(True):
+        got = Sweep(scale).distribution(MU, {**THETA, "sigma": 0.03}, x).log_prob(loss)
+        plain = StudentT(scale).distribution(MU, {**THETA, "sigma": sd}, {}).log_prob(loss)
+    np.testing.assert_allclose(got, plain, rtol=1e-12)
+
+
+@pytest.mark.parametrize("scale", ["log", "linear"])
+def test_the_prior_of_a_sweeps_scatter_keeps_off_zero(scale):
+    """At the bottom of a bowl the scatter is sigma alone: a run there has any density at sigma 0.
+
+    One in every sweep gives ``sigma^-G`` with G sweeps; what vanishes like a power would not do.
+    """
+    sigma = Sweep(scale).params[0]
+    numbers = priors.values(sigma.prior, {"mean_loss": 3.0})
+    tiny = np.array([1e-5, 1e-6, 1e-7])
+    log = np.asarray(priors.distribution(sigma.prior, numbers).log_prob(tiny))
+    assert np.all(np.diff(log) < -20 * np.log(10))
+
+
+def test_the_odds_of_failing_are_even_at_the_margin_and_rise_e_fold_per_cliff():
+    model, theta = Sweep(divergence=True), {**THETA, "margin": 1.2, "cliff": 0.3}
+    np.testing.assert_allclose(model.log_odds(theta, np.array([0.9, 1.2, 1.8])), [-1, 0, 2])
+
+
+@pytest.mark.parametrize("overshoot", [-3.0, 0.9, 1.2, 2.5])
+def test_a_failure_counts_by_its_probability_and_a_loss_by_its_density_beside_it(overshoot):
+    model = Sweep(divergence=True)
+    share = st.logistic.cdf((overshoot - 1.2) / 0.3)
+    loss = np.array([2.0, 2.49, 2.6, 9.0])
+    x = {**X, "overshoot": overshoot, "diverged": np.array([1.0, 0.0, 0.0, 1.0])}
+    with jax.enable_x64(True):
+        found = model.distribution(MU, theta_of(model), x)
+        got = np.asarray(found.log_prob(loss))
+        plain = np.asarray(Sweep().distribution(MU, theta_of(model), x).log_prob(loss))
+    assert isinstance(found, OrFailed)
+    np.testing.assert_allclose(got[[0, 3]], np.log(share), rtol=1e-9)  # whatever it ended at
+    np.testing.assert_allclose(got[1:3], plain[1:3] + np.log1p(-share), rtol=1e-9)
+
+
+@pytest.mark.parametrize("overshoot", [-3.0, 0.9, 2.5])
+def test_failing_and_every_loss_together_have_probability_one(overshoot):
+    model, x = Sweep(divergence=True), {**X, "overshoot": overshoot}
+    grid = loss_grid(model)
+    ran = density(model, grid, x=x)
+    failed = density(model, MU, x={**x, "diverged": 1.0})
+    total = failed + np.sum(0.5 * (ran[1:] + ran[:-1]) * np.diff(grid))
+    assert total == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("logit", [-800.0, -3.0, 0.0, 3.0, 800.0])
+@pytest.mark.parametrize("failed", [0.0, 1.0])
+def test_failures_have_finite_slopes_and_know_nothing_of_the_loss(logit, failed):
+    def log_prob(logit, mu):
+        return OrFailed(dist.Normal(mu, 0.5), logit, failed, validate_args=False).log_prob(2.0)
+
+    with jax.enable_x64(True):
+        value, (by_logit, by_mu) = jax.value_and_grad(log_prob, argnums=(0, 1))(logit, 2.3)
+    assert np.isfinite(value)
+    sign = 1 if failed else -1
+    assert float(by_logit) == pytest.approx(sign * st.logistic.sf(sign * logit), rel=1e-9)
+    assert float(by_mu) == (0.0 if failed else pytest.approx((2.0 - 2.3) / 0.5**2))
+
+
+def test_samples_of_runs_that_may_fail_are_of_runs_that_did_not(distance):
+    found = OrFailed(dist.Normal(2.0, 0.5), 0.3, np.zeros(3))
+    drawn = np.asarray(found.sample(jax.random.key(0), (DRAWS,)), float)
+    assert found.batch_shape == (3,)
+    grid = np.linspace(-1, 5, 4001)
+    gap, _ = distance(drawn.ravel()[:DRAWS], grid, st.norm.pdf(grid, 2.0, 0.5))
+    assert gap < st.kstwo.isf(FALSE_ALARM, DRAWS)
+
+
 # The exponentially modified Gaussian.
 
 
@@ -185,9 +281,9 @@ def test_without_scatter_distributions_is_exponential():
 
 
 def test_distributions_samples_itself(distance):
-    dist = ExGaussian(0.9, 0.01, 0.03)
+    density = ExGaussian(0.9, 0.01, 0.03)
     grid = np.linspace(0.8, 1.9, 40_001)
-    drawn = np.asarray(dist.sample(jax.random.key(0), (DRAWS,)), float)
+    drawn = np.asarray(density.sample(jax.random.key(0), (DRAWS,)), float)
     gap, mass = distance(drawn, grid, np.exp(log_density(grid, 0.9, 0.01, 0.03)))
     assert mass == pytest.approx(1.0, abs=1e-6)
     assert gap < st.kstwo.isf(FALSE_ALARM, DRAWS)
@@ -207,10 +303,18 @@ def test_an_unknown_choice_is_told_what_was_meant():
         observation_from_dict({"name": "normal", "scales": "log"})
 
 
-@pytest.mark.parametrize("wrong", [{"scale": "logarithmic"}, {"noise": "heavy"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": "normal", "scale": "logarithmic"},
+        {"name": "normal", "noise": "heavy"},
+        {"name": "sweep", "scale": "logarithmic"},
+        {"name": "sweep", "divergence": "diverged"},
+    ],
+)
 def test_a_value_that_a_choice_does_not_have(wrong):
     with pytest.raises(SpecError):
-        observation_from_dict({"name": "normal", **wrong})
+        observation_from_dict(wrong)
 
 
 @every_model

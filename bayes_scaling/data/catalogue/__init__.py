@@ -24,7 +24,7 @@ Kind = Literal["embedded", "upstream", "simulated"]
 
 _HERE = resources.files("bayes_scaling.data.catalogue")
 _WIDTH = 100
-OUTCOMES = (("params", "tokens", "loss"), ("batch_size_tokens", "steps"))
+OUTCOMES = (("params", "tokens", "loss"), ("batch_size_tokens", "steps"), ("lr", "loss"))
 """What makes a table one of runs: the sizes and the outcome of a law."""
 
 
@@ -101,6 +101,11 @@ class Dataset:
         For a simulated data set, the function that makes it, as ``package.module:function``.
     keep : mapping of str to list
         In these columns only these values: other rows are the file's, not this data set's.
+    last : mapping
+        Of a table with several rows per run: the columns that name a run (`by`), of which only the
+        last row in the order of a column (`order`) is this data set's.
+    failed : mapping
+        Runs that count as diverged: those whose value of a `column` is `above` a number, or none.
     float_format : str
         How floats are written in the tidy table.
     published : mapping
@@ -126,6 +131,8 @@ class Dataset:
     checked: str = ""
     loader: str = ""
     keep: Mapping[str, list[Any]] = field(default_factory=dict, hash=False, repr=False)
+    last: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+    failed: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
     float_format: str = "%.8g"
     published: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
 
@@ -140,9 +147,15 @@ class Dataset:
         return next(needed for needed in OUTCOMES if set(needed) <= set(self.roles))
 
     def rows_of(self, table: "pd.DataFrame") -> "pd.DataFrame":
-        """Return the rows of its file's table that are this data set's."""
+        """Return the rows of its file's table that are this data set's, failures marked."""
         for column, values in self.keep.items():
             table = table.loc[table[column].isin(values)]
+        if self.last:
+            ends = table.sort_values(self.last["order"], kind="stable")
+            table = ends.groupby(self.last["by"]).tail(1).sort_index()
+        if self.failed:
+            ok = table[self.failed["column"]] <= self.failed["above"]
+            table = table.assign(diverged=~ok)
         return table.reset_index(drop=True)
 
     def __str__(self) -> str:

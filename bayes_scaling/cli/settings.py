@@ -1,0 +1,150 @@
+"""`recommend`: what to set for a planned run, and what a rule of thumb would cost."""
+
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from bayes_scaling._terminal import (
+    console,
+    interval_cells,
+    interval_table,
+    number,
+    reach,
+    size,
+    to_number,
+)
+from bayes_scaling.cli._common import (
+    Json,
+    Number,
+    Numbers,
+    Pairs,
+    bs,
+    emit,
+    fit_from,
+    pairs,
+    quantiles,
+    trust_status,
+    untrusted_once,
+    warning,
+)
+from bayes_scaling.errors import SpecError
+
+WORDS = {"lr": "learning rate", "batch_size_tokens": "batch size, tokens"}
+
+
+def recommend(
+    fit: str,
+    /,
+    *,
+    params: Numbers | None = None,
+    tokens: Numbers | None = None,
+    at: Annotated[Pairs | None, Parameter(name="--at")] = None,
+    against: Annotated[list[str] | None, Parameter(negative=())] = None,
+    tolerance: Number = 0.001,
+    overhead: Number = 0.2,
+    group: str | None = None,
+    json: Json = False,
+) -> int:
+    """Recommend learning rate, batch size or whatever was swept, for a planned run.
+
+    `bayes-scaling recommend steplaw-dense --params 7B --tokens 2T --against step-law`
+
+    Parameters
+    ----------
+    fit : str
+        A file that `fit` wrote, or the name of a model card: of the law tuning, or cbs.
+    params : list of float
+        Planned sizes, such as 7B; several pair up with several tokens.
+    tokens : list of float
+        Planned training tokens, such as 2T.
+    at : list of NAME=NUMBER
+        Another size that the best moves along, such as width=4096; repeat it for more.
+    against : list of str
+        Published rules to put beside it: step-law, deepseek, kaplan-lr, porian.
+    tolerance : float
+        Of tuning: share of the loss that may be lost.
+    overhead : float
+        Of cbs: share of tokens more than the least that may be spent for fewer steps.
+    group : str
+        A sweep of the table; a new one without it.
+    json : bool
+        Write JSON to standard output, and nothing else.
+    """
+    given: dict[str, Any] = {k: v for k, v in (("params", params), ("tokens", tokens)) if v}
+    given |= {k: [to_number(v)] for k, v in pairs("--at", at).items()}
+    lengths = {k: len(v) for k, v in given.items() if len(v) > 1}
+    if len(set(lengths.values())) > 1:
+        msg = f"values pair up, and there are different numbers of them: {lengths}"
+        raise SpecError(msg)
+    fitted = fit_from(fit)
+    with untrusted_once():
+        from bayes_scaling.results import model_of
+
+        if model_of(fitted).law.name == "cbs":
+            found = bs.critical_batch(fitted, given or None, overhead=overhead, group=group)
+            rows = _rows(found, {})
+        else:
+            found = bs.recommend(fitted, given or None, tolerance=tolerance, group=group)
+            costs = {r: bs.setting_cost(fitted, r, _sizes(given), group=group)
+                     for r in against or []}  # fmt: skip
+            rows = _rows(found, costs)
+    trust = found.attrs["trust"]
+    if json:
+        emit({"fit": fit, "trust": trust, "points": rows})
+    else:
+        console().print(_table(f"Recommended settings{warning(trust)}", rows, list(given)))
+    return trust_status(trust)
+
+
+def _sizes(given: dict[str, Any]) -> dict[str, Any]:
+    """Add 6ND, which some rules read."""
+    if {"params", "tokens"} <= set(given) and "flops" not in given:
+        from bayes_scaling.data.accounting import flops_6nd
+
+        return {**given, "flops": flops_6nd(given["params"], given["tokens"])}
+    return given
+
+
+def _rows(found: Any, costs: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = []
+    for i in range(found.sizes.get("point", 1)):
+        where = {"point": i} if "point" in found.dims else {}
+        here = found.isel(where)
+        row: dict[str, Any] = {
+            "at": {str(k): float(v) for k, v in here.coords.items() if v.ndim == 0 and k != "point"}
+        }
+        plain = {str(k): float(v) for k, v in here.data_vars.items() if v.ndim == 0}
+        row |= {"set": plain, **quantiles(found, where)}
+        row["rules"] = {
+            name: quantiles(cost.isel(setting=0), where)["excess"] for name, cost in costs.items()
+        }
+        rows.append(row)
+    return rows
+
+
+def _table(title: str, rows: list[dict[str, Any]], inputs: list[str]) -> Any:
+    made = interval_table(title)
+    for row in rows:
+        where = ", ".join(f"{k} {size(row['at'][k])}" for k in inputs if k in row["at"])
+        far = f"\n{reach(row['at']['beyond'])}" if "beyond" in row["at"] else ""
+        made.add_row(f"[bold]{where or 'this sweep'}[/]{far}")
+        for name, value in row["set"].items():
+            if name.endswith(("_low", "_high")):
+                continue
+            write = _write(name)
+            low, high = (row["set"].get(f"{name}_{end}") for end in ("low", "high"))
+            fine = f"good: {write(low)} to {write(high)}" if low and high else ""
+            made.add_row(f"  set {WORDS.get(name, name)}", write(value), "", fine)
+        for name, q in row.items():
+            if name in ("at", "set", "rules"):
+                continue
+            label = f"best {name[:-4]}" if name.endswith("_opt") else name
+            made.add_row(f"  {label}", *interval_cells(q, _write(name)))
+        for name, q in row["rules"].items():
+            made.add_row(f"  lost by {name}", *interval_cells(q, number))
+        made.add_section()
+    return made
+
+
+def _write(name: str) -> Any:
+    return size if name.startswith(("batch", "b_crit")) else number

@@ -1,0 +1,188 @@
+"""What to set, how sure that is, and what a miss costs: answers of a fitted `Tuning` law."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_scaling.data.numbers import positive
+from bayes_scaling.decision._tuning import failure_of, points_of, theta_at, tuning_of, unit_of
+from bayes_scaling.errors import SpecError
+from bayes_scaling.laws.rules import RULES
+from bayes_scaling.predict import beyond
+from bayes_scaling.results import SAMPLES
+from bayes_scaling.trust import warn_if_untrusted
+
+REACH, GRID = 2.0, 121  # e-folds about a setting that its plateau is looked for in, and points
+
+
+def recommend(
+    fit: xr.DataTree,
+    at: Mapping[str, Any] | None = None,
+    *,
+    tolerance: float = 0.001,
+    group: str | None = None,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Recommend the settings of a planned run: learning rate, batch size, or what was swept.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        A fit of the law `tuning`.
+    at : mapping, optional
+        The planned sizes that the law's optima move along, one number or several; none for a fit
+        of one sweep.
+    tolerance : float, default 0.001
+        Share of the loss that may be lost to a setting that is not the best.
+    group : str, optional
+        A sweep of a pooled model; without it, a new sweep, which misses the power law as the
+        sweeps of the table do.
+    seed : int
+        Of the scatter of a new sweep.
+
+    Returns
+    -------
+    xarray.Dataset over (chain, draw, point)
+        For every knob k, `k_opt`, its best value, a new sweep's scatter included; over (point) `k`,
+        what to set, and `k_low` and `k_high`, between which no more than `tolerance` is expected to
+        be lost (with the other knobs as recommended). `regret`, the share of the loss that the
+        recommendation loses against the best; where failures were modelled, `diverge`, the
+        probability that the run diverges. `beyond` is how many decades the plan lies past the runs.
+
+    Raises
+    ------
+    SpecError
+        Another law; sizes missing, or not positive; no positive tolerance.
+
+    Notes
+    -----
+    A setting is recommended in logs, at the mean of the best: for a parabola that is the setting
+    of least expected regret.
+
+    Examples
+    --------
+    >>> import bayes_scaling as bs
+    >>> fit = bs.load_posterior("steplaw-dense")
+    >>> plan = bs.recommend(fit, {"params": 1e9, "tokens": 1e11})
+    >>> bool(0.0005 < plan.lr[0] < 0.003), bool(5e5 < plan.batch_size_tokens[0] < 2e6)
+    (True, True)
+    """
+    trust = warn_if_untrusted(fit)
+    law = tuning_of(fit)
+    (tolerance,) = positive(tolerance, "tolerance: a share of the loss such as 0.001")
+    points, theta = points_of(law, at), theta_at(fit, group, seed)
+    best = law.best(theta, points)
+    out: dict[str, Any] = {}
+    chosen = {}
+    for knob, values in best.items():
+        values = values.broadcast_like(_like(points)) if points else values.expand_dims("point")
+        out[f"{knob}_opt"] = values.transpose(*SAMPLES, "point").assign_attrs(units=unit_of(knob))
+        chosen[knob] = np.exp(np.log(values).mean(SAMPLES))
+    out |= chosen
+    for knob in law.knobs:
+        steps = xr.DataArray(np.linspace(-REACH, REACH, GRID), dims="step")
+        tried = {**chosen, knob: chosen[knob] * np.exp(steps)}
+        lost = law.excess(_thinned(theta), {**points, **tried}).mean(SAMPLES)
+        fine = tried[knob].where(lost <= tolerance)
+        out[f"{knob}_low"], out[f"{knob}_high"] = fine.min("step"), fine.max("step")
+    regret = law.excess(theta, {**points, **chosen})
+    out["regret"] = regret.transpose(*SAMPLES, "point").assign_attrs(units="1")
+    risk = failure_of(fit, law, theta, {**points, **chosen})
+    if risk is not None:
+        out["diverge"] = risk.mean(SAMPLES)
+    for name, values in out.items():
+        values.attrs.setdefault("units", "1" if name == "diverge" else unit_of(name))
+    coords = {k: ("point", v.values) for k, v in points.items()}
+    if points:
+        far = beyond(fit, {k: v.values for k, v in points.items()})
+        coords["beyond"] = ("point", far)
+    return xr.Dataset(out, coords, {"trust": trust, "tolerance": tolerance})
+
+
+def setting_cost(
+    fit: xr.DataTree,
+    setting: Mapping[str, Any] | str,
+    at: Mapping[str, Any] | None = None,
+    *,
+    group: str | None = None,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Say what settings cost: those somebody has in mind, or a published rule's.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        A fit of the law `tuning`.
+    setting : mapping or str
+        A value, or a list of them, for every knob of the law; or the name of a published rule:
+        "step-law", "deepseek", "kaplan-lr", "porian". A rule that does not set every knob leaves
+        the others at their best.
+    at, group, seed
+        As of `recommend`; a rule in `flops` needs them too.
+
+    Returns
+    -------
+    xarray.Dataset over (chain, draw, point, setting)
+        `excess`, the share of the loss lost against the best setting; where failures were
+        modelled, `diverge`, the probability that the run diverges. The knobs are coordinates.
+
+    Raises
+    ------
+    SpecError
+        A knob or a size is missing, or not positive.
+    UnknownNameError
+        No such rule.
+
+    Examples
+    --------
+    >>> import bayes_scaling as bs
+    >>> fit = bs.load_posterior("steplaw-dense")
+    >>> cost = bs.setting_cost(fit, "step-law", {"params": 1e9, "tokens": 1e11})
+    >>> bool(cost.excess.median() < 0.005)
+    True
+    """
+    trust = warn_if_untrusted(fit)
+    law, rule = tuning_of(fit), RULES[setting] if isinstance(setting, str) else None
+    sizes = points_of(law, at, rule.inputs if rule else ())
+    theta = theta_at(fit, group, seed)
+    if rule:
+        known = {k: v for k, v in rule(sizes).items() if k in law.knobs}
+        if not known:
+            msg = f"rule {rule.name!r} sets {', '.join(rule.knobs)}, and not {law.knobs}"
+            raise SpecError(msg)
+        if any(np.isnan(v).any() for v in known.values()):
+            msg = f"rule {rule.name!r} has no answer at sizes as large as these ({rule.source})"
+            raise SpecError(msg)
+        best = law.best(theta, sizes)
+        known = {k: known.get(k, best[k]) for k in law.knobs}
+        known = {k: v.expand_dims("setting") for k, v in known.items()}
+    else:
+        assert not isinstance(setting, str), "a name is a rule's"
+        lacking = [k for k in law.knobs if k not in setting]
+        if lacking:
+            msg = f"setting: {', '.join(lacking)} not given; the law is of {', '.join(law.knobs)}"
+            raise SpecError(msg)
+        values = [positive(setting[k], f"setting: positive {k}") for k in law.knobs]
+        each = np.broadcast_arrays(*values)
+        known = {k: xr.DataArray(v, dims="setting") for k, v in zip(law.knobs, each, strict=True)}
+    x = {**sizes, **known}
+    out = {"excess": law.excess(theta, x).assign_attrs(units="1")}
+    risk = failure_of(fit, law, theta, x)
+    if risk is not None:
+        out["diverge"] = risk.assign_attrs(units="1")
+    made = xr.Dataset(out, attrs={"trust": trust})
+    made = made if "point" in made.dims else made.expand_dims("point")
+    shown = {k: v for k, v in known.items() if not set(SAMPLES) & set(v.dims)}
+    points = {k: ("point", v.values) for k, v in sizes.items()}
+    return made.transpose(*SAMPLES, "point", "setting").assign_coords({**points, **shown})
+
+
+def _like(points: Mapping[str, xr.DataArray]) -> xr.DataArray:
+    return next(iter(points.values()))
+
+
+def _thinned(theta: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
+    return {k: v.isel(draw=slice(None, None, max(1, v.sizes["draw"] // 1000)))
+            for k, v in theta.items()}  # fmt: skip

@@ -1,0 +1,398 @@
+"""The loss about its best setting: the equation, its tables, and what diverged runs tell.
+
+Seeds are fixed, so a pass stays one; each statistical test says how often a right answer fails it.
+"""
+
+import json
+from dataclasses import replace
+from math import exp, expm1, factorial, log
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayes_scaling as bs
+from bayes_scaling.errors import FitError, SpecError
+from bayes_scaling.laws import Tuning, law_from_dict, to_dict
+from bayes_scaling.laws.tuning import CLOSE, linex, saturating
+from bayes_scaling.observations import Sweep
+from bayes_scaling.program import prepare, rows_for, sweeps
+
+DRAWS = ("chain", "draw")
+SEVERAL = bs.Pooling("sweep", (("l0", "free"),))
+
+# The bowl and the way along which an optimum moves: either side of where series and closed form
+# meet, and far from it.
+
+NEAR = [1e-12, 1e-6, 1e-3, 0.5 * CLOSE, CLOSE * (1 - 1e-9), CLOSE * (1 + 1e-9), 2 * CLOSE]
+TIMES = [sign * t for t in [*NEAR, 0.1, 1.0, 8.0] for sign in (1, -1)]
+
+
+def bowl(v, s):
+    """``(e^(s v) - 1 - s v) / s^2`` and its derivative in v, by series where the form cancels."""
+    t = s * v
+    if abs(t) > 1:
+        return (expm1(t) - t) / s**2, expm1(t) / s
+    value = sum(t**k / factorial(k + 2) for k in range(25))
+    return v * v * value, v * sum(t**k / factorial(k + 1) for k in range(25))
+
+
+def way(w, c):
+    """``(1 - e^(-c w)) / c`` and its derivative in w."""
+    t = c * w
+    return w * sum((-t) ** k / factorial(k + 1) for k in range(60)), exp(-t)
+
+
+@pytest.mark.parametrize("other", [0.3, -2.0])
+@pytest.mark.parametrize("t", TIMES)
+@pytest.mark.parametrize(("function", "exact"), [(linex, bowl), (saturating, way)])
+def test_the_bowl_and_the_way_are_exact_wherever_series_and_closed_form_meet(
+    function, exact, t, other
+):
+    """Values to 1e-9, slopes to 1e-7: ``e^t - 1 - t`` loses t^2 / 2 of its digits, here 2e-4."""
+    v, s = other, t / other
+    value, slope = exact(v, s)
+    assert float(function(v, s, np)) == pytest.approx(value, rel=1e-9)
+    with jax.enable_x64(True):
+        got, got_slope = jax.jit(jax.value_and_grad(lambda at: function(at, s, jnp)))(v)
+        by_shape = jax.grad(lambda shape: function(v, shape, jnp))(s)
+    step = 1e-4 * max(abs(s), 0.1)
+    up, down = exact(v, s + step)[0], exact(v, s - step)[0]
+    assert float(got) == pytest.approx(value, rel=1e-9)
+    assert float(got_slope) == pytest.approx(slope, rel=1e-7)
+    assert float(by_shape) == pytest.approx((up - down) / (2 * step), rel=1e-4, abs=1e-8)
+
+
+@pytest.mark.parametrize("v", [-3.0, 0.0, 0.7])
+def test_without_skew_the_bowl_is_a_parabola_and_without_bend_the_way_is_straight(v):
+    assert linex(v, 0.0, np) == pytest.approx(v * v / 2, rel=1e-15)
+    assert saturating(v, 0.0, np) == pytest.approx(v, rel=1e-15)
+    with jax.enable_x64(True):
+        assert float(jax.grad(lambda s: linex(v, s, jnp))(0.0)) == pytest.approx(v**3 / 6)
+        assert float(jax.grad(lambda c: saturating(v, c, jnp))(0.0)) == pytest.approx(-(v**2) / 2)
+
+
+@pytest.mark.parametrize("function", [linex, saturating])
+@pytest.mark.parametrize("far", [-1e4, 1e4])
+def test_far_away_values_and_slopes_stay_finite(function, far):
+    with jax.enable_x64(True):
+        found = jax.value_and_grad(function, argnums=(0, 1))(far, 3.0, jnp)
+    assert np.all(np.isfinite(jax.tree.leaves(found)))
+
+
+# The law.
+
+ONE = Tuning("lr", "width", reference=(("lr", 1e-3), ("width", 1024)))
+THETA = {"l0": 3.0, "opt_lr": 2.0, "curvature_lr": 0.03, "skew_lr": 0.8, "rise_lr_width": -0.75,
+         "fade_lr_width": 0.3}  # fmt: skip
+TWO = Tuning(
+    ("lr", "batch_size_tokens"),
+    (("params", "tokens"), ("tokens",)),
+    reference=(("lr", 1e-3), ("batch_size_tokens", 1e6), ("params", 1e9), ("tokens", 1e11)),
+)
+BOTH = {"l0": 2.5, "opt_lr": 1.5, "curvature_lr": 0.03, "skew_lr": 0.7, "rise_lr_params": -0.7,
+        "fade_lr_params": 0.1, "rise_lr_tokens": 0.3, "fade_lr_tokens": -0.2,
+        "follow_lr_batch": 0.6, "bend_lr_batch": 0.25, "opt_batch": 0.8, "curvature_batch": 0.01,
+        "skew_batch": -0.4, "rise_batch_tokens": 0.55, "fade_batch_tokens": 0.2}  # fmt: skip
+AT = {"params": 7e9, "tokens": 3e11}
+
+
+def test_best_excess_and_curvature_of_one_knob_by_hand():
+    x = {"width": 4096.0, "lr": 4e-3}
+    best = 2e-3 * 4**-0.75
+    assert float(ONE.best(THETA, x)["lr"]) == pytest.approx(best)
+    assert float(ONE.log_best(THETA, x)["lr"]) == pytest.approx(log(best))
+    kappa = 0.03 * 4**0.3
+    assert float(ONE.curvature(THETA, x, "lr")) == pytest.approx(kappa)
+    v = log(4e-3 / best)
+    assert float(ONE.miss(THETA, x)["lr"]) == pytest.approx(v)
+    excess = kappa * (exp(0.8 * v) - 1 - 0.8 * v) / 0.64
+    assert float(ONE.excess(THETA, x)) == pytest.approx(excess)
+    assert float(ONE(THETA, x)) == pytest.approx(3.0 * exp(excess))
+    assert float(replace(ONE, scale="linear")(THETA, x)) == pytest.approx(3.0 + excess)
+    latent = ONE.latent(THETA, x)
+    assert set(latent) == set(ONE.latents)
+    assert float(latent["excess"]) == pytest.approx(excess)
+    assert float(latent["overshoot"]) == pytest.approx(v)
+
+
+def test_the_best_settings_are_of_least_loss():
+    """Over a grid about them: no setting of both knobs is better, and the loss there is L*."""
+    best = TWO.best(BOTH, AT)
+    steps = np.exp(np.linspace(-1, 1, 41))
+    lr, batch = np.meshgrid(best["lr"] * steps, best["batch_size_tokens"] * steps, indexing="ij")
+    loss = TWO(BOTH, {**AT, "lr": lr, "batch_size_tokens": batch})
+    assert np.unravel_index(np.argmin(loss), loss.shape) == (20, 20)
+    assert loss.min() == pytest.approx(2.5, rel=1e-12)
+
+
+@pytest.mark.parametrize("skew", [-0.6, 0.0, 1.0])
+@pytest.mark.parametrize("knob", ["lr", "batch_size_tokens"])
+def test_kappa_is_the_second_derivative_of_ln_loss_at_the_best(knob, skew):
+    """In ln lr at any batch; in ln batch where lr follows it along."""
+    k = {"lr": "lr", "batch_size_tokens": "batch"}[knob]
+    theta = {**BOTH, f"skew_{k}": skew}
+    best = TWO.log_best(theta, AT)
+
+    def ln_loss(step):
+        log_lr, log_batch = jnp.asarray(best["lr"]), jnp.asarray(best["batch_size_tokens"])
+        if knob == "lr":
+            log_lr = log_lr + step
+        else:
+            log_batch = log_batch + step
+            log_lr = log_lr + theta["follow_lr_batch"] * saturating(step, 0.25, jnp)
+        x = {**AT, "lr": jnp.exp(log_lr), "batch_size_tokens": jnp.exp(log_batch)}
+        return jnp.log(TWO(theta, x))
+
+    with jax.enable_x64(True):
+        slope, bend = jax.grad(ln_loss)(0.0), jax.grad(jax.grad(ln_loss))(0.0)
+    assert float(slope) == pytest.approx(0.0, abs=1e-12)
+    assert float(bend) == pytest.approx(float(TWO.curvature(theta, AT, knob)), rel=1e-9)
+
+
+@pytest.mark.parametrize("bend", [0.0, 0.25])
+def test_the_best_rate_at_a_batch_off_its_best_moves_with_the_exponent_follow(bend):
+    """Searched, not read off: 0.6 at the best batch, and ``0.6 e^(-c u)`` away from it."""
+    theta = {**BOTH, "bend_lr_batch": bend}
+    best = TWO.best(theta, AT)
+    logs = np.linspace(-4, 4, 80_001)
+
+    def searched(u):
+        x = {**AT, "lr": best["lr"] * np.exp(logs)}
+        loss = TWO(theta, {**x, "batch_size_tokens": best["batch_size_tokens"] * exp(u)})
+        return logs[np.argmin(loss)]
+
+    for u in (-1.5, 0.0, 1.5):
+        slope = (searched(u + 0.5) - searched(u - 0.5)) / 1.0
+        straight = 0.6 * exp(-bend * u) * (np.sinh(bend / 2) / (bend / 2) if bend else 1.0)
+        assert slope == pytest.approx(straight, abs=3e-4)
+    assert searched(0.0) == pytest.approx(0.0, abs=1e-4)
+
+
+@pytest.mark.parametrize(("knob", "k"), [("lr", "lr"), ("batch_size_tokens", "batch")])
+def test_what_is_tolerated_costs_what_was_said(knob, k):
+    theta = {**BOTH, f"skew_{k}": 0.0}
+    away = float(TWO.tolerated(theta, AT, knob, 0.002))
+    best = TWO.best(theta, AT)
+    for sign in (1, -1):
+        x = {**AT, **best, knob: best[knob] * exp(sign * away)}
+        if knob != "lr":
+            moved = saturating(sign * away, theta["bend_lr_batch"], np)
+            x["lr"] = best["lr"] * exp(theta["follow_lr_batch"] * moved)
+        assert float(TWO.excess(theta, x)) == pytest.approx(0.002, rel=1e-9)
+    assert float(ONE.tolerated(THETA, {"width": 1024.0}, "lr", 0.015)) == pytest.approx(1.0)
+
+
+def test_raw_powers_are_the_law_without_reference_sizes():
+    paper = TWO.to_paper(BOTH)
+    at = {k: log(v) for k, v in AT.items()}
+    lr = paper["log_lr"] - 0.7 * at["params"] + 0.3 * at["tokens"]
+    kappa = paper["log_curvature_lr"] + 0.1 * at["params"] - 0.2 * at["tokens"]
+    assert lr == pytest.approx(float(TWO.log_best(BOTH, AT)["lr"]))
+    assert exp(kappa) == pytest.approx(float(TWO.curvature(BOTH, AT, "lr")))
+    back = TWO.from_paper(paper)
+    assert {k: pytest.approx(v) for k, v in BOTH.items()} == back
+
+
+def test_the_step_law():
+    """Li et al. 2025: ``lr = 1.79 N^-0.713 D^0.307``, ``B = 0.58 D^0.571`` tokens."""
+    paper = TWO.to_paper(BOTH) | {
+        "log_lr": log(1.79), "rise_lr_params": -0.713, "rise_lr_tokens": 0.307,
+        "log_batch": log(0.58), "rise_batch_tokens": 0.571}  # fmt: skip
+    best = TWO.best(TWO.from_paper(paper), {"params": 1e9, "tokens": 1e11})
+    assert float(best["lr"]) == pytest.approx(1.6325e-3, rel=1e-3)
+    assert float(best["batch_size_tokens"]) == pytest.approx(1.1077e6, rel=1e-3)
+
+
+# Choices.
+
+
+@pytest.mark.parametrize(
+    ("given", "knobs", "along"),
+    [
+        (("lr",), ("lr",), ((),)),
+        (("lr", "width"), ("lr",), (("width",),)),
+        ((["lr"], ["width"]), ("lr",), (("width",),)),
+        (("lr", ["params", "tokens"]), ("lr",), (("params", "tokens"),)),
+        (("lr", [["params", "tokens"]]), ("lr",), (("params", "tokens"),)),
+        ((["lr", "batch_size_tokens"],), ("lr", "batch_size_tokens"), ((), ())),
+        (
+            (["lr", "batch_size_tokens"], [["params", "tokens"], "tokens"]),
+            ("lr", "batch_size_tokens"),
+            (("params", "tokens"), ("tokens",)),
+        ),
+        (
+            (["lr", "batch_size_tokens"], [[], ["tokens"]]),
+            ("lr", "batch_size_tokens"),
+            ((), ("tokens",)),
+        ),
+    ],
+)
+def test_names_lists_and_tuples_are_one_law(given, knobs, along):
+    law = Tuning(*given)
+    assert (law.knobs, law.along) == (knobs, along)
+    assert law == Tuning(knobs, along)
+    assert hash(law) == hash(Tuning(knobs, along))
+    assert law_from_dict(to_dict(law)) == law
+    assert law_from_dict(json.loads(json.dumps(to_dict(law)))) == law
+    assert law.swept == knobs
+    assert law.inputs == tuple(dict.fromkeys((*knobs, *(x for xs in along for x in xs))))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"knobs": ()},
+        {"knobs": ("lr", "lr")},
+        {"knobs": ("lr", "")},
+        {"along": ("lr",)},
+        {"along": ("width", "width")},
+        {"knobs": ("lr", "width"), "along": (("width",), ())},
+        {"knobs": ("lr", "width"), "along": (("params",),)},
+        {"knobs": "lr", "along": (("params",), ("tokens",))},
+        {"along": ((1,),)},
+    ],
+)
+def test_wrong_choices_are_refused_with_an_example(wrong):
+    with pytest.raises(SpecError, match=r"a tuning law has distinct knobs, such as \('lr', 'batch"):
+        Tuning(**wrong)
+
+
+def test_a_wrong_scale_is_refused():
+    with pytest.raises(SpecError, match="scale is one of log, linear; found 'logarithm'"):
+        Tuning(scale="logarithm")
+
+
+def test_a_sweeps_scatter_needs_a_law_that_knows_the_miss():
+    with pytest.raises(SpecError, match=r"'sweep' reads excess, overshoot.*'chinchilla'.*`Tuning`"):
+        bs.ScalingModel(bs.Chinchilla(), Sweep())
+    bs.ScalingModel(Tuning())  # any scatter will do for the law
+
+
+# Tables.
+
+RATES = np.geomspace(1e-4, 3e-2, 9)
+
+
+def ladder_of_sweeps(seed=0, widths=(256, 512, 1024, 2048, 4096), fail=3.0, rise=-0.8):
+    """Sweeps over widths; runs of `fail` times the best rate or more diverge."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for width in widths:
+        best = 2e-3 * (width / 1024) ** rise
+        v = np.log(RATES / best)
+        loss = 3.5 * (width / 1024) ** -0.1 * np.exp(0.03 * (np.exp(0.7 * v) - 1 - 0.7 * v) / 0.49)
+        loss *= np.exp(0.003 * rng.normal(size=len(v)))
+        diverged = fail * best < RATES
+        rows.append(pd.DataFrame({"width": float(width), "lr": RATES, "diverged": diverged,
+                                  "loss": np.where(diverged, np.nan, loss)}))  # fmt: skip
+    return bs.read_runs(pd.concat(rows, ignore_index=True), require=("lr", "width", "loss"))
+
+
+def model_of(law, *, divergence=False, pooling=None, **priors):
+    return bs.ScalingModel(law, Sweep(divergence=divergence), priors=priors, pooling=pooling)
+
+
+def test_a_sweep_is_named_by_what_its_runs_share():
+    runs = ladder_of_sweeps()
+    named = rows_for(model_of(Tuning("lr", "width"), pooling=SEVERAL), runs)["sweep"]
+    assert set(named) == {f"width={w}" for w in (256, 512, 1024, 2048, 4096)}
+    assert named.loc[0] == "width=256"
+    two = runs.assign(tokens=np.where(runs.index % 2, 1e10, 2.5e10))
+    assert set(sweeps(two, ["width", "tokens"])) >= {"width=256 tokens=1e+10"}
+    assert sweeps(two, []) == ["sweep"] * len(two)
+    ours = runs.assign(sweep=[f"of {w:.0f}" for w in runs["width"]])
+    assert rows_for(model_of(Tuning("lr", "width"), pooling=SEVERAL), ours)["sweep"][0] == "of 256"
+    # A setting of another knob is no other sweep.
+    batches = runs.assign(batch_size_tokens=np.where(runs.index % 2, 1e5, 1e6))
+    law = Tuning(("lr", "batch_size_tokens"), (("width",), ()))
+    assert len(set(rows_for(model_of(law, pooling=SEVERAL), batches)["sweep"])) == 5
+
+
+def test_several_sweeps_without_pooling_are_refused_with_the_way_out():
+    with pytest.raises(FitError, match=r"holds 5 sweeps \(by width\).*pooling=Pooling\('sweep', "):
+        bs.fit(model_of(Tuning("lr", "width")), ladder_of_sweeps())
+    one = ladder_of_sweeps(widths=(1024,))
+    assert len(rows_for(model_of(Tuning("lr")), one)) == one["use"].sum()
+    named = ladder_of_sweeps().assign(sweep=lambda t: t["width"].astype(str))
+    with pytest.raises(FitError, match=r"holds 5 sweeps \(by sweep\)"):
+        bs.fit(model_of(Tuning("lr")), named)
+
+
+def test_diverged_runs_count_where_their_failure_is_modelled():
+    runs = ladder_of_sweeps()
+    assert runs.loc[runs["diverged"], "loss"].isna().all()
+    runs.loc[0, ["use", "flag"]] = False, "an old version of the code"
+    (broken,) = runs.index[runs["diverged"]][:1]
+    runs.loc[broken, "flag"] = "the node went down; marked as diverged"
+    law = Tuning("lr", "width")
+    with_them = prepare(model_of(law, divergence=True, pooling=SEVERAL), runs)
+    without = prepare(model_of(law, pooling=SEVERAL), runs)
+    aside = {0, broken}
+    assert set(with_them.runs.index) == set(runs.index) - aside
+    assert set(without.runs.index) == set(runs.index[~runs["diverged"]]) - aside
+    rows = len(with_them.runs)
+    failed = with_them.runs["diverged"].to_numpy()
+    assert np.array_equal(with_them.data["x"]["diverged"][:rows], failed.astype(float))
+    assert np.isfinite(with_them.data["y"]).all()
+    assert "diverged" not in without.data["x"]
+    # Nothing about the loss is learned from them: neither the priors' statistics nor the level.
+    seen = with_them.runs.loc[~failed, "loss"]
+    assert with_them.data["prior"]["l0"]["scale_by"] == pytest.approx(seen.min())
+    each = with_them.runs.loc[~failed].groupby("sweep")["loss"].min()
+    scale = dict(zip(with_them.groups, with_them.data["group_scale"]["l0"], strict=True))
+    assert scale == pytest.approx(dict(each))
+
+
+def test_what_a_fit_did_not_use_is_in_its_attributes():
+    runs = ladder_of_sweeps(widths=(1024,))
+    diverged = {str(i) for i in runs.index[runs["diverged"]]}
+    assert len(diverged) >= 2
+    fits = {d: bs.fit(model_of(Tuning("lr"), divergence=d), runs, method="laplace", draws=400)
+            for d in (True, False)}  # fmt: skip
+    assert fits[True].attrs["rows"] == len(runs)
+    assert json.loads(fits[True].attrs["unused"]) == {}
+    assert fits[False].attrs["rows"] == len(runs) - len(diverged)
+    unused = json.loads(fits[False].attrs["unused"])
+    assert set(unused) == diverged
+    assert all("marked as diverged" in v for v in unused.values())
+    finite = fits[True]["log_likelihood"]["loss"].to_numpy()
+    assert np.isfinite(finite).all()
+    # What diverged has a probability, below one, and no density of a loss.
+    column = [list(runs.index).index(int(i)) for i in diverged]
+    assert np.all(finite[..., column] < 0)
+
+
+def test_a_sweep_in_which_every_run_diverged_is_refused_by_name():
+    runs = ladder_of_sweeps()
+    lost = runs["width"] == 2048
+    table = runs.assign(diverged=runs["diverged"] | lost, loss=runs["loss"].mask(lost))
+    table = bs.read_runs(table.drop(columns=["use", "flag"]), require=("lr", "width", "loss"))
+    with pytest.raises(FitError, match=r"every run diverged of sweep 'width=2048'; leave them out"):
+        prepare(model_of(Tuning("lr", "width"), divergence=True, pooling=SEVERAL), table)
+    alone = table[lost].reset_index(drop=True)
+    with pytest.raises(FitError, match="every run diverged of the table"):
+        prepare(model_of(Tuning("lr"), divergence=True), alone)
+
+
+def test_pooling_by_a_column_that_the_law_reads_too():
+    """The law's width moves the best rate; its value also names the sweep."""
+    runs = ladder_of_sweeps()
+    model = model_of(Tuning("lr", "width"), divergence=True,
+                     pooling=bs.Pooling("width", (("l0", "free"),)))  # fmt: skip
+    ready = prepare(model, runs)
+    assert ready.groups == tuple(str(float(w)) for w in (256, 512, 1024, 2048, 4096))
+    np.testing.assert_array_equal(ready.data["x"]["width"][: len(runs)], runs["width"])
+    same = prepare(model_of(Tuning("lr", "width"), divergence=True, pooling=SEVERAL), runs)
+    for width, name in ((256.0, "width=256"), (4096.0, "width=4096")):
+        mine = ready.data["group"][: len(runs)][runs["width"] == width]
+        theirs = same.data["group"][: len(runs)][runs["width"] == width]
+        assert ready.groups[mine[0]] == str(width)
+        assert same.groups[theirs[0]] == name
+    fit = bs.fit(model, runs, method="laplace", seed=0)
+    assert fit.attrs["k_hat"] < 0.7
+    low, high = fit["posterior"]["rise_lr_width"].quantile([0.005, 0.995])
+    assert low < -0.8 < high
+    assert high - low < 0.5
