@@ -96,14 +96,16 @@ def pairs(option: str, given: Iterable[str] | None) -> dict[str, str]:
     return out
 
 
-def runs_from(source: str, reading: Reading) -> "pd.DataFrame":
+def runs_from(
+    source: str, reading: Reading, require: Sequence[str] | None = None
+) -> "pd.DataFrame":
     """Read a file, or load a data set by name; a file of that name comes first."""
     from bayes_scaling.data.catalogue import catalogue
 
     how = reading.arguments()
     is_path = os.sep in source or bool(Path(source).suffix)
     if Path(source).is_file() or (is_path and source not in catalogue()):
-        return bs.read_runs(source, **how)
+        return bs.read_runs(source, **how, require=require)
     runs = bs.load_dataset(source)
     return bs.read_runs(runs, **how) if how else runs
 

@@ -89,8 +89,10 @@ def fit(
     """
     step = Steps()
     with step("reading"):
+        from bayes_scaling.inference.fit import roles_of
+
         described = _model_of_law(law, choice) if law else bs.load_model(model)
-        runs = runs_from(source, reading)
+        runs = runs_from(source, reading, roles_of(described))
         inputs, free = described.law.inputs, len(described.law.params)
         found = bs.summary(runs, coordinates=inputs, n_parameters=free)
     if not json:

@@ -235,10 +235,15 @@ def as_read(runs: Any, model: ScalingModel) -> pd.DataFrame:
     """Return a run table as it is, and anything else through `read_runs`."""
     if isinstance(runs, pd.DataFrame) and {"use", "flag"} <= set(runs.columns):
         return runs
-    if set(model.law.inputs) <= {"params", "tokens", "flops"} and model.law.outcome == "loss":
-        return read_runs(runs)
-    known = [c for c in model.law.inputs if c in COLUMNS]
-    return read_runs(runs, require=(*known, model.law.outcome))
+    return read_runs(runs, require=roles_of(model))
+
+
+def roles_of(model: ScalingModel) -> tuple[str, ...]:
+    """Return the roles that a run table must have for a model."""
+    law = model.law
+    if set(law.inputs) <= {"params", "tokens", "flops"} and law.outcome == "loss":
+        return ("params", "tokens", "loss")
+    return (*(c for c in law.inputs if c in COLUMNS), law.outcome)
 
 
 def at_terminal() -> bool:

@@ -85,7 +85,8 @@ class KaplanRate:
         """Return the learning rate."""
         xp = namespace(x)
         rate = KAPLAN_LR[0] - KAPLAN_LR[1] * xp.log(x["params"])
-        return {"lr": xp.where(rate > 0, rate, xp.nan)}
+        with np.errstate(invalid="ignore"):  # 0 / 0 where the rule has no answer
+            return {"lr": rate * (rate > 0) / (rate > 0)}
 
 
 RULES: Registry[Any] = Registry("published rule")

@@ -358,4 +358,5 @@ def test_the_real_table_is_as_the_catalogue_says(name):
     if d.is_runs:
         runs = datasets.load_dataset(name)
         assert len(runs) == d.rows
-        assert {*d.required, "flops"} <= set(runs)
+        assert set(d.required) <= set(runs)
+        assert ("flops" in runs) == ({"params", "tokens"} <= set(d.roles))

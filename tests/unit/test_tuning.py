@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats as st
+import xarray as xr
 
 import bayes_scaling as bs
 from bayes_scaling.errors import FitError, SpecError
@@ -273,10 +275,10 @@ def test_a_sweeps_scatter_needs_a_law_that_knows_the_miss():
 
 # Tables.
 
-RATES = np.geomspace(1e-4, 3e-2, 9)
+RATES = np.geomspace(1e-4, 3e-2, 16)
 
 
-def ladder_of_sweeps(seed=0, widths=(256, 512, 1024, 2048, 4096), fail=3.0, rise=-0.8):
+def ladder_of_sweeps(seed=0, widths=(256, 512, 1024, 2048, 4096), fail=4.0, rise=-0.8):
     """Sweeps over widths; runs of `fail` times the best rate or more diverge."""
     rng = np.random.default_rng(seed)
     rows = []
@@ -392,7 +394,68 @@ def test_pooling_by_a_column_that_the_law_reads_too():
         assert ready.groups[mine[0]] == str(width)
         assert same.groups[theirs[0]] == name
     fit = bs.fit(model, runs, method="laplace", seed=0)
-    assert fit.attrs["k_hat"] < 0.7
     low, high = fit["posterior"]["rise_lr_width"].quantile([0.005, 0.995])
     assert low < -0.8 < high
-    assert high - low < 0.5
+    assert high - low < 0.4
+
+
+# Recovery: sweeps whose truth is known, a fifth of their runs lost above the optimum.
+
+SWEEPS, STEP, TOP = 100, log(1.7), 2.1  # TOP: the highest rate over the best, in ln, on average
+
+
+def simulated(seed):
+    """A sweep of 12 rates, the optimum near the upper end of those that survive.
+
+    The equation and the odds are restated here: half of the runs diverge 0.9 above the optimum.
+    """
+    rng = np.random.default_rng([seed, 7])
+    best = log(2e-3) + rng.normal()
+    v = TOP + rng.uniform(-0.5, 0.5) * STEP - STEP * np.arange(12)[::-1]
+    skew, kappa = rng.normal(0.7, 0.15), 0.03 * exp(rng.normal(0.0, 0.3))
+    level = 3.0 * exp(rng.normal(0.0, 0.1))
+    diverged = rng.uniform(size=12) < st.logistic.cdf((v - 0.9) / 0.2)
+    excess = kappa * (np.exp(skew * v) - 1 - skew * v) / skew**2
+    loss = level * np.exp(excess + 0.003 * rng.normal(size=12))
+    loss[diverged] = np.nan
+    table = pd.DataFrame({"lr": np.exp(best + v), "loss": loss, "diverged": diverged})
+    return bs.read_runs(table, require=("lr", "loss")), best
+
+
+@pytest.fixture(scope="module")
+def recovered():
+    tables, best = zip(*map(simulated, range(SWEEPS)), strict=True)
+    lost = np.mean([t["diverged"].mean() for t in tables])
+    assert 0.18 < lost < 0.26
+    fits = {d: bs.fit_many(model_of(Tuning("lr"), divergence=d), tables, draws=500)
+            for d in (True, False)}  # fmt: skip
+    return {d: f["log_lr"] for d, f in fits.items()}, xr.DataArray(list(best), dims="fit")
+
+
+@pytest.mark.parametrize("probability", [0.9, 0.95])
+def test_the_optimum_of_sweeps_with_diverged_runs_is_covered(recovered, probability):
+    """Binomial(100, p) of 100 intervals cover; a right one leaves the band once in 200 seeds."""
+    log_best, truth = recovered
+    tail = (1 - probability) / 2
+    low, high = log_best[True].quantile([tail, 1 - tail], DRAWS)
+    covered = int(((low < truth) & (truth < high)).sum())
+    band = st.binom(SWEEPS, probability).interval(1 - 0.005)
+    assert band[0] <= covered <= band[1]
+
+
+def test_without_the_runs_that_diverged_the_optimum_is_worse_known_and_drifts_upwards(recovered):
+    """Where runs fail says where the best is: intervals a third narrower, errors a quarter less.
+
+    Paired over 100 sweeps: intervals are wider without them in nearly all, Binomial(100, 1/2) of
+    them were that no help, above 72 once in 10^5 seeds; the drift is tested at 1 in 1,000.
+    """
+    log_best, truth = recovered
+    ends = {d: v.quantile([0.05, 0.95], DRAWS) for d, v in log_best.items()}
+    width = {d: e[1] - e[0] for d, e in ends.items()}
+    assert int((width[False] > width[True]).sum()) > st.binom(SWEEPS, 0.5).isf(1e-5)
+    assert float(width[True].mean()) < 0.8 * float(width[False].mean())
+    off = {d: v.median(DRAWS) - truth for d, v in log_best.items()}
+    error = {d: float(np.sqrt((v**2).mean())) for d, v in off.items()}
+    assert error[True] < 0.9 * error[False]
+    drift = (off[False] - off[True]).values
+    assert drift.mean() / (drift.std() / np.sqrt(SWEEPS)) > st.norm.isf(1e-3)
