@@ -6,7 +6,7 @@ import platform
 import sys
 import warnings
 
-PROTOCOLS = ("P1", "P2", "P3", "P5", "P6", "P8", "P9", "accuracy", "speed")
+PROTOCOLS = ("P1", "P2", "P3", "P5", "P6", "P8", "P9", "P15", "accuracy", "speed")
 RESULTS = pathlib.Path(__file__).parent / "RESULTS.md"
 
 
