@@ -55,7 +55,7 @@ def sweeps_of_batches():
     rows = []
     for params in np.geomspace(1e8, 1e10, 5):
         b_crit = 1e6 * (params / 1e9) ** 0.4 * np.exp(0.2 * rng.normal())
-        for batch in np.geomspace(5e4, 2e7, 8):
+        for batch in np.geomspace(5e4, 2e7, 19):
             steps = 5000 * (1 + b_crit / batch) * np.exp(0.05 * rng.normal())
             rows.append((f"{params:.1e}", params, batch, np.round(steps)))
     runs = pd.DataFrame(rows, columns=["model", "params", "batch_size_tokens", "steps"])
