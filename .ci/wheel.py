@@ -12,8 +12,16 @@ names = bs.list_models()["name"].tolist()
 if not {"chinchilla", "chinchilla-245", "chinchilla-hoffmann"} <= set(names):
     sys.exit(f"the wheel lacks cards: it has {names}")
 for name in names:
-    plan = bs.allocate(bs.load_posterior(name), 1e22)
-    print(f"{name}: {float(plan.params_opt.median()):.3g} params at 1e22 FLOP")
+    fit = bs.load_posterior(name)
+    if "opt_lr" in fit["posterior"]:
+        plan = bs.recommend(fit, {"params": 1e9, "tokens": 1e11})
+        print(f"{name}: learning rate {float(plan.lr[0]):.2g} for 1e9 params, 1e11 tokens")
+    elif "b_crit" in fit["posterior"]:
+        found = bs.critical_batch(fit, {"params": 1e9})
+        print(f"{name}: critical batch {float(found.b_crit.median()):.3g} tokens at 1e9 params")
+    else:
+        plan = bs.allocate(fit, 1e22)
+        print(f"{name}: {float(plan.params_opt.median()):.3g} params at 1e22 FLOP")
 for name in bs.list_datasets()["name"]:
     bs.describe_dataset(name)
 print(len(bs.load_dataset("nine-runs")), "runs embedded")
