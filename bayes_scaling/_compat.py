@@ -17,7 +17,8 @@ def diagnostics(posterior: xr.Dataset) -> pd.DataFrame:
 
     summarise: Any = arviz_stats.summary  # pyright: ignore[reportPrivateImportUsage]
     moving = [v for v in posterior.data_vars if float(np.ptp(posterior[v].values)) > 0]
-    table: pd.DataFrame = summarise(posterior[moving], kind="diagnostics", round_to="none")
+    with np.errstate(invalid="ignore", divide="ignore"):  # a chain that stands still gives NaN
+        table: pd.DataFrame = summarise(posterior[moving], kind="diagnostics", round_to="none")
     if posterior.sizes.get("chain", 1) < 2:
         table["r_hat"] = 1.0
     return table

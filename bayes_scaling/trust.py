@@ -48,13 +48,14 @@ def diagnose(posterior: xr.Dataset, stats: xr.Dataset, attrs: dict) -> list[Verd
 
 def _convergence(posterior: xr.Dataset) -> Verdict:
     table = diagnostics(posterior)
-    r_hat = float(np.max(table["r_hat"]))
-    bulk, tail = float(np.min(table["ess_bulk"])), float(np.min(table["ess_tail"]))
-    worst = str(table.index[int(np.argmin(table["ess_bulk"]))])
+    rank, ess, ends = (table[v].to_numpy() for v in ("r_hat", "ess_bulk", "ess_tail"))
+    r_hat, bulk, tail = float(rank.max()), float(ess.min()), float(ends.min())  # NaN passes on
+    worst = str(table.index[int(np.argmin(ess))])
     found = f"largest R-hat {r_hat:.3f}, smallest ESS {bulk:.0f} bulk, {tail:.0f} tail ({worst})"
     do = "ask for more draws, or fit with method='nuts' and a longer warmup"
-    ok = r_hat < R_HAT and min(bulk, tail) > ESS
-    poor = not (r_hat < 1.05 and min(bulk, tail) > ESS / 4)
+    least = float(np.minimum(bulk, tail))
+    ok = r_hat < R_HAT and least > ESS
+    poor = not (r_hat < 1.05 and least > ESS / 4)
     return Verdict("R-hat and ESS", "PASS" if ok else "FAIL" if poor else "REVIEW", found, do)
 
 

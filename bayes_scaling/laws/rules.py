@@ -32,8 +32,8 @@ class Rule:
     --------
     >>> from bayes_scaling.laws.rules import RULES
     >>> there = RULES["step-law"]({"params": 1e9, "tokens": 1e11})
-    >>> round(float(there["lr"]), 7), round(float(there["batch_size_tokens"]))
-    (0.0016325, 1107707)
+    >>> f"{there['lr']:.3g}, {there['batch_size_tokens']:.3g}"
+    '0.00163, 1.11e+06'
     """
 
     name: str

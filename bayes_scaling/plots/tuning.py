@@ -58,8 +58,8 @@ def plot_sweeps(
     Examples
     --------
     >>> import numpy as np, bayes_scaling as bs
-    >>> lr = np.geomspace(1e-4, 1e-2, 9)
-    >>> runs = {"lr": lr, "loss": 3.0 * np.exp(0.01 * np.log(lr / 1e-3) ** 2)}
+    >>> lr, noise = np.geomspace(1e-4, 1e-2, 24), np.random.default_rng(0).normal(size=24)
+    >>> runs = {"lr": lr, "loss": 3.0 * np.exp(0.01 * np.log(lr / 1e-3) ** 2 + 0.002 * noise)}
     >>> fit = bs.fit(bs.ScalingModel(bs.Tuning(), bs.Normal()), runs)
     >>> bs.plots.plot_sweeps(fit).get_xlabel()
     'learning rate'

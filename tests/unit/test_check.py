@@ -57,6 +57,15 @@ def test_chains_that_disagree_or_crawl_fail():
     assert verdicts(draws(rough=1.0))["R-hat and ESS"] == "FAIL"
 
 
+def test_chains_that_stand_still_fail_whatever_the_others_do():
+    """R-hat is 0 / 0 there, and the largest of the others is not to be taken for it."""
+    still = np.repeat(np.arange(4.0)[:, None], 500, axis=1)
+    posterior = draws().assign(stuck=(("chain", "draw"), np.zeros((4, 500)) + (still == 3)))
+    assert verdicts(posterior)["R-hat and ESS"] == "FAIL"
+    halves = np.broadcast_to(np.where(np.arange(500) < 250, -1.0, 1.0), (4, 500))
+    assert verdicts(draws().assign(stuck=(("chain", "draw"), halves)))["R-hat and ESS"] == "FAIL"
+
+
 def test_a_variable_held_fixed_is_not_called_unconverged():
     posterior = draws().assign(fixed=(("chain", "draw"), np.full((4, 500), 0.3)))
     assert verdicts(posterior)["R-hat and ESS"] == "PASS"
