@@ -144,6 +144,11 @@ class ScalingModel:
         return self.observation.draw(rng, np.asarray(mu), theta, seen)
 
     @property
+    def relative(self) -> bool:
+        """Whether residuals are logs of ratios, and not differences: as the scatter is taken."""
+        return getattr(self.observation, "scale", "log") == "log"
+
+    @property
     def structure(self) -> "ScalingModel":
         """The model with every number blanked: what a compiled program depends on."""
         blank = {p.name: self.prior(p.name).structure for p in self.params}

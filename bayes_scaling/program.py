@@ -293,6 +293,12 @@ class Program:
         modes = {p.name: self.structure.mode(p) for p in self.structure.params}
         return tuple(f"{p}_{names[mode]}" for p, mode in modes.items() if mode in names)
 
+    @property
+    def scatter(self) -> tuple[str, ...]:
+        """The latent sites of how runs scatter, of which all groups have one."""
+        params = self.structure.observation.params
+        return tuple(p.name for p in params if self.structure.mode(p) == "shared")
+
     def sites(self, data: Mapping[str, Any]) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """Return the latent sites with their unconstrained shapes."""
         found: list[tuple[str, tuple[int, ...]]] = []

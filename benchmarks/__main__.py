@@ -6,7 +6,20 @@ import platform
 import sys
 import warnings
 
-PROTOCOLS = ("P1", "P2", "P3", "P5", "P6", "P8", "P9", "P15", "accuracy", "speed")
+PROTOCOLS = (
+    "P1",
+    "P2",
+    "P3",
+    "P5",
+    "P6",
+    "P8",
+    "P9",
+    "P15",
+    "cbs",
+    "lr_width",
+    "accuracy",
+    "speed",
+)
 RESULTS = pathlib.Path(__file__).parent / "RESULTS.md"
 
 

@@ -33,8 +33,9 @@ def predictive_p(fit: xr.DataTree) -> dict[str, float]:
 
     Notes
     -----
-    Residuals are logs of measured over fitted loss, the fit being the law at the posterior
-    median of every run's mean, equal for measured and replicated data.
+    Residuals are logs of measured over fitted loss, or differences where the observation model
+    scatters on a linear scale; the fit is the median of every run's replicates, equal for measured
+    and replicated data. Censored and diverged runs have no residual.
     """
     model = model_of(fit)
     name = model.law.outcome
@@ -43,15 +44,17 @@ def predictive_p(fit: xr.DataTree) -> dict[str, float]:
     data = fit["constant_data"].to_dataset().isel(every, missing_dims="ignore")
     replicated = fit["posterior_predictive"][name].isel(kept)
     replicated = replicated.stack(sample=("chain", "draw")).transpose("sample", "run").values
-    centre = np.log(np.median(replicated, axis=0))
     seen = fit["observed_data"].to_dataset()[name].isel(every)
-    measured = np.log(seen.values)[None] - centre
-    if "censored" in data:  # a lower bound has no residual
-        known = np.asarray(data["censored"].values) == 0
-        data, centre = data.isel(run=known), centre[known]
-        measured, replicated = measured[:, known], replicated[:, known]
+    known = np.ones(len(seen), bool)
+    for column in ("censored", "diverged"):  # a lower bound, or a run without a loss, has none
+        known &= np.asarray(data[column].values) == 0 if column in data else True
+    data, replicated = data.isel(run=known), replicated[:, known]
     with np.errstate(divide="ignore"):  # a replicate far down the tail of a Cauchy may be 0
-        replicated = np.log(replicated) - centre
+        measured, replicated = (
+            np.log(v) if model.relative else v for v in (seen.values[None, known], replicated)
+        )
+    centre = np.median(replicated, axis=0)
+    measured, replicated = measured - centre, replicated - centre
     out = {}
     for label, statistic in _statistics(data).items():
         seen, simulated = statistic(measured)[0], statistic(replicated)

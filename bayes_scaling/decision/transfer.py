@@ -135,7 +135,7 @@ def sweep_optima(fit: xr.DataTree, knob: str | None = None) -> xr.Dataset:
     column = pooling.column if pooling else ""
     names = data[column].values.astype(str) if column else np.full(data.sizes["run"], "sweep")
     best, low, high = [], [], []
-    fixed = tuple(x for xs in law.along for x in xs)
+    fixed = tuple(dict.fromkeys(x for xs in law.along for x in xs))
     sizes: dict[str, list[float]] = {x: [] for x in fixed}
     labels = list(dict.fromkeys(names))
     for label in labels:

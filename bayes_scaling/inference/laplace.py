@@ -106,10 +106,11 @@ def rounds(
     major[0] = True
     mass = np.where(np.isfinite(optimum.log_mass), optimum.log_mass, 0.0)
     proposal: Mixture | Whitened
-    proposal = about(optimum.modes[major], optimum.hessians[major], mass[major])
-    if at is not None:
-        inner = about(optimum.z[None, at], optimum.hessian[np.ix_(at, at)][None], np.zeros(1))
-        proposal = Whitened(inner, at, len(optimum.z))
+    if at is None:
+        proposal = about(optimum.modes[major], optimum.hessians[major], mass[major])
+    else:
+        across = optimum.hessians[:, at[:, None], at[None]]
+        proposal = Whitened(about(optimum.modes[:, at], across, mass), at, len(optimum.z))
     tried: list[tuple[float, float, Mixture | Whitened]] = []
     for attempt in range(1, ROUNDS + 1):
         z = proposal.draw(rng, proposals)
@@ -120,11 +121,8 @@ def rounds(
         weight = _tempered(log_ratio)
         if attempt == 1 and nodes:
             proposal = yield from along_ridges(optimum, proposal, nodes)
-        elif attempt == 2 and not nodes:
-            here = z if at is None else z[:, at]
-            wide = spread_over(rng, here, weight, COMPONENTS)
-            proposal = wide if at is None else Whitened(wide, at, z.shape[1])
-            proposal = proposal.refit(z, weight)
+        elif attempt == 2 and not nodes and at is None:
+            proposal = spread_over(rng, z, weight, COMPONENTS).refit(z, weight)
         else:
             proposal = proposal.refit(z, weight)
     # The least of ten k-hats flatters: the best proposal is drawn from anew, and certified on that.

@@ -26,7 +26,10 @@ STEPS = 40
 STILL = 0.1  # of the logarithm of a spread
 DECREMENT = 1e-4  # nats: how far below a peak its search may stop
 SHRINK = (1.0, 0.3, 0.1, 0.03, 0.01)
-NUDGE = 0.05  # of the logarithm of a spread: step of differences
+NUDGE = 0.05  # of a coordinate: step of differences
+DEEP = 5.0  # nats below its peak to which a marginal density is followed, in steps of one sd
+FARTHEST = 6  # of those steps
+NARROW = 0.7  # sd of a component along the way, in steps
 FLAT = 0.3  # least curvature a spread's marginal density is taken to have: its prior's alone is 1.6
 LEAST = 1e-6  # of the largest curvature is kept in every direction
 
@@ -56,7 +59,8 @@ class Nested(Target):
     """A pooled target in coordinates of what is shared and of standard normals for every group.
 
     Its `data` are the program's, and `base`: the point about which the likelihood of the groups'
-    parameters is taken to be a parabola. Their prior is not: how narrow a spread makes it counts.
+    parameters is taken to be a parabola, the sharper the less runs scatter. Their prior is not
+    taken for one: how narrow a spread makes it counts.
     """
 
     def potential(self, z: Any, data: Any) -> Any:
@@ -74,13 +78,16 @@ class Nested(Target):
         shared, white = cut(self, z)
         base, bare = data["base"], data["bare"]
         move = shared - base["shared"]
+        sharp = jnp.exp(jnp.einsum("glp,p->gl", base["sharper"], move))
 
         def prior(local: Any) -> Any:
             return Target.potential(self, joined(self, shared, local), bare)
 
-        slope = jax.grad(prior)(base["local"]) + base["slope"]
-        slope = slope + jnp.einsum("glp,p->gl", base["cross"], move)
-        precision = _blocks(prior, base["local"]) + base["curvature"]
+        slope = base["slope"] + jnp.einsum("glp,p->gl", base["cross"], move)
+        slope = jax.grad(prior)(base["local"]) + sharp * slope
+        root = jnp.sqrt(sharp)
+        curvature = root[:, :, None] * base["curvature"] * root[:, None, :]
+        precision = _blocks(prior, base["local"]) + curvature
         root = jnp.linalg.cholesky(precision)
         middle = base["local"] - _solved(root, slope)
         spread = jax.scipy.linalg.solve_triangular(root, white[..., None], trans=1, lower=True)
@@ -108,8 +115,9 @@ def nest(target: Target, data: Any, start: Optimum) -> tuple[Nested, Any, Optimu
     Returns
     -------
     nested, data, optimum, plain
-        The target in new coordinates, what it reads, and its peak there; the same peak in the
-        coordinates of `target`, with a curvature for samplers that stay in those.
+        The target in new coordinates, what it reads, and its peak there, with points along the
+        spreads for further modes; the same peak in the coordinates of `target`, with a curvature
+        for samplers that stay in those.
 
     Notes
     -----
@@ -123,7 +131,7 @@ def nest(target: Target, data: Any, start: Optimum) -> tuple[Nested, Any, Optimu
     for _ in range(ROUNDS):
         z = _settled(target, z, data)
         around = Around(target, z, _derivatives(target, z, data), bare)
-        spreads, peak, curvature, joint = around.peak()
+        spreads, peak, bend, joint = around.peak()
         settled = bool(np.all(np.abs(spreads - z[around.at]) < STILL))
         z = peak
         if settled:
@@ -131,6 +139,8 @@ def nest(target: Target, data: Any, start: Optimum) -> tuple[Nested, Any, Optimu
     _, g, h = around.likelihood
     w, v = np.linalg.eigh(h[own[:, :, None], own[:, None, :]])
     kept = np.maximum(w, LEAST * np.abs(w).max(axis=1, keepdims=True))
+    curvature = np.einsum("gij,gj,gkj->gik", v, kept, v)
+    sharper = _sharper(target, around.z, data, curvature)
     reads = {
         "table": data,
         "bare": bare,
@@ -138,22 +148,19 @@ def nest(target: Target, data: Any, start: Optimum) -> tuple[Nested, Any, Optimu
             "shared": around.z[at],
             "local": around.z[own],
             "slope": g[own],
-            "cross": h[own[:, :, None], at],
-            "curvature": np.einsum("gij,gj,gkj->gik", v, kept, v),
+            "cross": h[own[:, :, None], at] - g[own][:, :, None] * sharper,
+            "curvature": curvature,
+            "sharper": sharper,
         },
     }
-    centre = z.copy()
-    centre[own.ravel()] = 0.0
-    hessian = np.eye(target.size)
-    hessian[np.ix_(at, at)] = curvature
     converged = settled and start.converged
-    there = _one_mode(centre, hessian, converged)
-    plain = _one_mode(z, joint, converged)
+    points, curvatures, below = around.along(spreads, z, bend)
+    points[:, own.ravel()] = 0.0
+    hessians = np.tile(np.eye(target.size), (len(points), 1, 1))
+    hessians[:, at[:, None], at[None]] = curvatures
+    there = Optimum(points[0], 0.0, hessians[0], converged, points, hessians, -below)
+    plain = Optimum(z, 0.0, joint, converged, z[None], joint[None], np.zeros(1))
     return Nested(target.program, target.sites), jax.device_put(reads), there, plain
-
-
-def _one_mode(z: np.ndarray, hessian: np.ndarray, converged: bool) -> Optimum:
-    return Optimum(z, 0.0, hessian, converged, z[None], hessian[None], np.zeros(1))
 
 
 def shared_at(target: Target) -> np.ndarray:
@@ -182,6 +189,21 @@ def _local(target: Target) -> list[str]:
 def _spreads(target: Target) -> np.ndarray:
     """Return where in a point the spreads of groups are."""
     return np.array(_at(target.sites, lambda name, _: name.endswith("_sd")), int)
+
+
+def _sharper(target: Target, z: np.ndarray, data: Any, curvature: np.ndarray) -> np.ndarray:
+    """Return how the logarithms of the groups' curvatures move with what is shared, (g, l, p).
+
+    By differences. The likelihood does not know of spreads; with ln sigma of a Gaussian it is -2.
+    """
+    at, own = _indices(target)
+    width = np.diagonal(curvature, axis1=1, axis2=2)
+    out = np.zeros((*own.shape, len(at)))
+    for k in np.flatnonzero(~np.isin(at, _spreads(target))):
+        step = NUDGE * np.eye(target.size)[at[k]]
+        up, down = (_derivatives(target, z + e, data)[2][own, own] for e in (step, -step))
+        out[..., k] = (up - down) / (2 * NUDGE * width)
+    return out
 
 
 def _at(sites: Any, wanted: Any) -> list[int]:
@@ -324,8 +346,8 @@ class Around:
     def peak(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return the spreads of most marginal density, the point there, and two curvatures.
 
-        The first is that of the marginal density of everything shared, spreads among it; the second
-        of everything, the spreads apart from the rest.
+        The first is that of their marginal density; the second of everything, the spreads apart
+        from the rest.
         """
         k, spreads, z = len(self.at), self.z[self.at], self.z
         value, z, h = self.given(spreads, z)
@@ -351,7 +373,33 @@ class Around:
         joint = h.copy()
         joint[self.at, :] = joint[:, self.at] = 0.0
         joint[np.ix_(self.at, self.at)] = bend
-        return spreads, z, self._shared(spreads, z, h, bend), joint
+        return spreads, z, bend, joint
+
+    def along(
+        self, spreads: np.ndarray, z: np.ndarray, bend: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return points where the spreads are otherwise, the peak first.
+
+        What is shared is the wider the wider the groups are spread, which no one Gaussian is. With
+        the points, (point, d), come the curvature of the marginal density of what is shared,
+        spreads among it, (point, p, p), and how many nats it is below its peak.
+        """
+        least, z, h = self.given(spreads, z)
+        found = [(z, self._shared(spreads, z, h, bend), 0.0)]
+        w, v = np.linalg.eigh(bend)
+        w = np.maximum(np.abs(w), FLAT)
+        for i in range(len(w)):
+            narrow = (v * np.where(np.arange(len(w)) == i, w / NARROW**2, w)) @ v.T
+            for way in (1, -1):
+                there = z
+                for k in range(1, FARTHEST + 1):
+                    moved = spreads + way * k * v[:, i] / np.sqrt(w[i])
+                    value, there, h = self.given(moved, there)
+                    if not value - least < DEEP:
+                        break
+                    found.append((there, self._shared(moved, there, h, narrow), value - least))
+        points, curvatures, below = zip(*found, strict=True)
+        return np.array(points), np.array(curvatures), np.array(below)
 
     def _differences(
         self, spreads: np.ndarray, z: np.ndarray, value: float

@@ -89,7 +89,10 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Whitened:
-    """A mixture over some coordinates, and a standard normal over the rest.
+    """A mixture over some coordinates, and over each of the rest a t that is nearly normal.
+
+    Its tails are the lighter the more of them there are, for what each wastes multiplies: with
+    ``sqrt(10 m)`` degrees of freedom three quarters of the draws stay effective where m are normal.
 
     Parameters
     ----------
@@ -106,15 +109,21 @@ class Whitened:
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Draw points, (count, d)."""
-        z = rng.normal(size=(count, self.size))
+        z = rng.standard_t(self.df, size=(count, self.size))
         z[:, self.at] = self.inner.draw(rng, count)
         return z
 
     def log_density(self, z: np.ndarray) -> np.ndarray:
         """Return the log density at points, (count, d) to (count,)."""
-        white = np.delete(z, self.at, axis=1)
-        normal = -0.5 * np.sum(white**2 + np.log(2 * np.pi), axis=1)
-        return self.inner.log_density(z[:, self.at]) + normal
+        df, white = self.df, np.delete(z, self.at, axis=1)
+        norm = gammaln((df + 1) / 2) - gammaln(df / 2) - 0.5 * np.log(df * np.pi)
+        each = norm - 0.5 * (df + 1) * np.log1p(white**2 / df)
+        return self.inner.log_density(z[:, self.at]) + each.sum(axis=1)
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom of the coordinates that are nearly normal."""
+        return max(DF, float(np.sqrt(10 * (self.size - len(self.at)))))
 
     def refit(self, z: np.ndarray, weight: np.ndarray) -> "Whitened":
         """Return it with the mixture one EM step nearer to weighted draws."""

@@ -4,7 +4,7 @@ A *knob* is anything that is swept at a fixed scale: learning rate, batch size, 
 *sweep* is the set of runs that agree in everything else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -15,7 +15,6 @@ from bayes_scaling.param import Param, Prior
 SHORT = {"batch_size_tokens": "batch"}
 CLOSE = 0.02  # |t| below which the series of the bowl is exact and its closed form cancels
 FAR = 20.0  # ln of a loss ratio, and exponent of a bowl, that no run gets to
-AT_REFERENCE = ("opt_", "curvature_")  # parameters that are of the reference sizes
 MOVES = {  # of the optimum of a knob along an input; of any other pair Normal(0, 0.2)
     ("lr", "width"): (-0.5, 0.5),
     ("lr", "params"): (-0.4, 0.3),
@@ -53,25 +52,29 @@ class Tuning:
     Notes
     -----
     With ``u_i = ln(knob_i / knob_i*)`` and ``ln knob_i* = ln opt_i + sum_x rise_i_x ln(x / x0)``,
-    the miss of a knob is ``v_i = u_i - sum_{j>i} follow_i_j (1 - e^(-c u_j)) / c``: `follow` is
-    how the best value of one knob moves with a later one that is a little off its best (0.5 is the
-    square-root rule of learning rate and batch size, 1 the linear one), and with `bend` c > 0 it
-    moves less and less as that one grows. ``linex(v) = (e^(s v) - 1 - s v) / s^2`` is ``v^2 / 2``
+    the miss of a knob is ``v_i = u_i - sum_{j>i} follow_i_j ln((1 + r) / (1 + r e^(-u_j)))``: the
+    best value of one knob given a later one is ``~ 1 / (1 + knee / knob_j)^follow``. Far below the
+    knee it grows as the power `follow` of that knob (0.5 is the square-root rule of learning rate
+    and batch size, 1 the linear one), far above not at all; for a learning rate the knee is the
+    noise scale of the gradient. ``r = knee_i_j prod_x (x / x0)^drift_i_j_x`` is the knee over the
+    best value of that knob.
+    ``linex(v) = (e^(s v) - 1 - s v) / s^2`` is ``v^2 / 2``
     near 0 for any `skew` s; with s > 0 the loss rises as a power of the knob below the optimum and
     ever faster above it, as with a learning rate; s = 0 is the parabola.
     ``kappa_i = curvature_i prod_x (x / x0)^fade_i_x``.
 
     Parameters, with k a knob's name (`batch` of `batch_size_tokens`): ``l0`` = L*, ``opt_k`` in
     units of the knob's reference, ``curvature_k`` = kappa (a factor of two costs about
-    ``0.24 kappa`` of the loss), ``skew_k``, ``rise_k_x``, ``fade_k_x``, ``follow_k_j`` and
-    ``bend_k_j``. A table of several
+    ``0.24 kappa`` of the loss), ``skew_k``, ``rise_k_x``, ``fade_k_x``, ``follow_k_j``,
+    ``knee_k_j`` and ``drift_k_j_x``, x being what the best of j moves along. A table of several
     sweeps has an `l0` for each: ``Pooling("sweep", (("l0", "free"),))``, under which the optima
     scatter about their power laws.
 
     References
     ----------
-    Li et al. 2025, arXiv:2503.04715 (the surface over learning rate and batch size); Yang et al.
-    2022, arXiv:2203.03466 (learning rate against width); Varian 1975 and Zellner 1986,
+    Li et al. 2025, arXiv:2503.04715 (the surface over learning rate and batch size); McCandlish et
+    al. 2018, arXiv:1812.06162 (the best learning rate at a batch size); Yang et al. 2022,
+    arXiv:2203.03466 (learning rate against width); Varian 1975 and Zellner 1986,
     doi:10.1080/01621459.1986.10478289 (linex).
 
     Examples
@@ -130,7 +133,10 @@ class Tuning:
     def params(self) -> tuple[Param, ...]:
         """The parameters under these choices."""
         level = Prior.of("LogNormal", median=1.0, sigma=0.3, times="min_loss")
-        unit, of = ("nat/token", "the loss") if self.scale == "linear" else ("1", "ln loss")
+        bend: dict[str, Any] = {"median": 0.02, "sigma": 1.0}
+        unit, of = "1", "ln loss"
+        if self.scale == "linear":
+            unit, of, bend = "nat/token", "the loss", {**bend, "times": "mean_loss"}
         out = [Param("l0", level, "nat/token", "loss of a sweep's best setting", (1.5, 4.0),
                      "intercept")]  # fmt: skip
         for i, knob in enumerate(self.knobs):
@@ -139,7 +145,7 @@ class Tuning:
                 Param(f"opt_{k}", Prior.of("LogNormal", median=1.0, sigma=1.5), "1",
                       f"best {knob} at the reference, in units of its reference", (0.1, 10.0),
                       "intercept"),
-                Param(f"curvature_{k}", Prior.of("LogNormal", median=0.02, sigma=1.0), unit,
+                Param(f"curvature_{k}", Prior.of("LogNormal", **bend), unit,
                       f"second derivative of {of} in ln {knob} at the best", (0.005, 0.1)),
                 Param(f"skew_{k}", Prior.of("Normal", loc=0.0, scale=0.7), "1",
                       f"how much steeper a {knob} too large is than one too small", (-1.0, 2.0)),
@@ -152,13 +158,17 @@ class Tuning:
                 out.append(Param(f"fade_{k}_{x}", Prior.of("Normal", loc=0.0, scale=0.4), "1",
                                  f"exponent of the curvature in {x}", (-0.6, 0.6),
                                  "slope"))  # fmt: skip
-            for j in self.knobs[i + 1 :]:
+            for j, beside in self._later(i):
+                pair = f"{k}_{short(j)}"
                 out += [
-                    Param(f"follow_{k}_{short(j)}", Prior.of("Normal", loc=0.5, scale=0.5), "1",
-                          f"exponent of the best {knob} in {j} about its best", (0.0, 1.0),
+                    Param(f"follow_{pair}", Prior.of("Normal", loc=0.75, scale=0.5), "1",
+                          f"exponent of the best {knob} in {j} far below the knee", (0.0, 1.5),
                           "slope"),
-                    Param(f"bend_{k}_{short(j)}", Prior.of("Normal", loc=0.0, scale=0.3), "1",
-                          f"how fast that exponent falls with ln {j}", (-0.5, 0.5), "slope"),
+                    Param(f"knee_{pair}", Prior.of("LogNormal", median=1.0, sigma=1.0), "1",
+                          f"{j} over its best at which {knob} stops following it", (0.1, 10.0)),
+                    *(Param(f"drift_{pair}_{x}", Prior.of("Normal", loc=0.0, scale=0.3), "1",
+                            f"exponent of that ratio in {x}", (-0.5, 0.5), "slope")
+                      for x in beside),
                 ]  # fmt: skip
         return tuple(out)
 
@@ -185,10 +195,12 @@ class Tuning:
         out = {}
         for i, knob in enumerate(self.knobs):
             v = gap[knob]
-            for j in self.knobs[i + 1 :]:
+            for j, beside in self._later(i):
                 pair = f"{short(knob)}_{short(j)}"
-                moved = saturating(gap[j], theta[f"bend_{pair}"], xp)
-                v = v - theta[f"follow_{pair}"] * moved
+                knee = xp.log(theta[f"knee_{pair}"])
+                for name in beside:
+                    knee = knee + theta[f"drift_{pair}_{name}"] * relative(self, x, name, xp)
+                v = v - theta[f"follow_{pair}"] * followed(gap[j], knee, xp)
             out[knob] = v
         return out
 
@@ -230,34 +242,44 @@ class Tuning:
         return namespace(theta, x).sqrt(2 * excess / self.curvature(theta, x, knob))
 
     def to_paper(self, theta: Theta) -> dict[str, Any]:
-        """Return the powers of raw units, ``log_k`` and ``log_curvature_k`` of every knob.
+        """Return the powers of raw units: ``log_k``, ``log_curvature_k`` and ``log_knee_k_j``.
 
-        ``knob* = e^(log_k) prod x^rise`` and ``kappa = e^(log_curvature_k) prod x^fade``.
+        ``knob* = e^(log_k) prod x^rise``, ``kappa = e^(log_curvature_k) prod x^fade``, and the
+        ratio of a knee ``e^(log_knee_k_j) prod x^drift``.
         """
         xp, ref = namespace(theta), sizes(self)
-        out = {p.name: theta[p.name] for p in self.params if not p.name.startswith(AT_REFERENCE)}
-        for knob, along in zip(self.knobs, self.along, strict=True):
-            k = short(knob)
-            best = xp.log(theta[f"opt_{k}"]) + xp.log(ref[knob])
-            bend = xp.log(theta[f"curvature_{k}"])
-            for name in along:
-                best = best - theta[f"rise_{k}_{name}"] * xp.log(ref[name])
-                bend = bend - theta[f"fade_{k}_{name}"] * xp.log(ref[name])
-            out |= {f"log_{k}": best, f"log_curvature_{k}": bend}
+        out = {p.name: theta[p.name] for p in self.params}
+        for name, raw, slope, along, unit in self._powers():
+            log = xp.log(out.pop(name)) + (xp.log(ref[unit]) if unit else 0.0)
+            for x in along:
+                log = log - theta[f"{slope}_{x}"] * xp.log(ref[x])
+            out[raw] = log
         return out
 
     def from_paper(self, paper: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters at the reference from the paper's."""
         xp, ref = namespace(paper), sizes(self)
-        out = {p.name: paper[p.name] for p in self.params if not p.name.startswith(AT_REFERENCE)}
-        for knob, along in zip(self.knobs, self.along, strict=True):
-            k = short(knob)
-            best, bend = paper[f"log_{k}"] - xp.log(ref[knob]), paper[f"log_curvature_{k}"]
-            for name in along:
-                best = best + paper[f"rise_{k}_{name}"] * xp.log(ref[name])
-                bend = bend + paper[f"fade_{k}_{name}"] * xp.log(ref[name])
-            out |= {f"opt_{k}": xp.exp(best), f"curvature_{k}": xp.exp(bend)}
+        out = dict(paper)
+        for name, raw, slope, along, unit in self._powers():
+            log = out.pop(raw) - (xp.log(ref[unit]) if unit else 0.0)
+            for x in along:
+                log = log + paper[f"{slope}_{x}"] * xp.log(ref[x])
+            out[name] = xp.exp(log)
         return out
+
+    def _later(self, i: int) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield the knobs after the i-th, with what their best moves along."""
+        yield from zip(self.knobs[i + 1 :], self.along[i + 1 :], strict=True)
+
+    def _powers(self) -> Iterator[tuple[str, str, str, tuple[str, ...], str | None]]:
+        """Yield what is a power law of sizes: parameter, paper's name, exponents, sizes, unit."""
+        for i, (knob, along) in enumerate(zip(self.knobs, self.along, strict=True)):
+            k = short(knob)
+            yield f"opt_{k}", f"log_{k}", f"rise_{k}", along, knob
+            yield f"curvature_{k}", f"log_curvature_{k}", f"fade_{k}", along, None
+            for j, beside in self._later(i):
+                pair = f"{k}_{short(j)}"
+                yield f"knee_{pair}", f"log_knee_{pair}", f"drift_{pair}", beside, None
 
 
 def short(knob: str) -> str:
@@ -278,13 +300,9 @@ def linex(v: Any, skew: Any, xp: Any) -> Any:
     return v * v * (near * series + (1 - near) * (xp.expm1(away) - away) / (away * away))
 
 
-def saturating(w: Any, bend: Any, xp: Any) -> Any:
-    """Return ``(1 - e^(-c w)) / c``, which is w where ``c w`` is small; blended as `linex` is."""
-    t = xp.maximum(bend * w, -FAR)
-    near = 1.0 * (xp.abs(t) < CLOSE)
-    away = t + near
-    series = 1.0 - t * (1 / 2 - t * (1 / 6 - t * (1 / 24 - t * (1 / 120 - t / 720))))
-    return w * (near * series - (1 - near) * xp.expm1(-away) / away)
+def followed(w: Any, log_knee: Any, xp: Any) -> Any:
+    """Return ``ln((1 + r) / (1 + r e^-w))``: w where ``r e^-w`` is large, and bounded above."""
+    return xp.logaddexp(0.0, log_knee) - xp.logaddexp(0.0, log_knee - w)
 
 
 def _lists(along: Any, knobs: int) -> tuple[tuple[str, ...], ...]:

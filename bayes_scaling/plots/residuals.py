@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter
 
 from bayes_scaling.data.coverage import groups
 from bayes_scaling.errors import FitError
+from bayes_scaling.model import ScalingModel
 from bayes_scaling.plots import _style as style
 from bayes_scaling.plots import _ticks as ticks
 from bayes_scaling.plots._runs import detail_of, light, runs_of, with_compute
@@ -26,7 +27,9 @@ BINS = 8
 
 
 def plot_residuals(fit: xr.DataTree, runs: pd.DataFrame | None = None, *, ax: Any = None) -> Figure:
-    """Draw ln(measured / posterior median) of the runs against compute, size and data.
+    """Draw residuals about the posterior median against compute, size and data.
+
+    They are ln(measured / median), or differences where the model scatters on a linear scale.
 
     Parameters
     ----------
@@ -67,9 +70,10 @@ def plot_residuals(fit: xr.DataTree, runs: pd.DataFrame | None = None, *, ax: An
     if table is None:
         msg = "this fit carries no runs, as published posteriors do not: pass them as `runs`"
         raise FitError(msg)
-    law = model_of(fit).law
+    model = model_of(fit)
+    table = table.loc[np.isfinite(table[model.law.outcome].to_numpy(float))]  # no loss, no residual
     miss, scatter = _misses(light(fit), table)
-    along = _along(table, law.inputs)
+    along = _along(table, model.law.inputs)
     own, axes = ax is None, style.panels(ax, len(along), (4.2, 4.2))
     far = _far(miss, scatter)
     ratio = table["tokens"] / table["params"] if {"params", "tokens"} <= set(table) else None
@@ -82,7 +86,7 @@ def plot_residuals(fit: xr.DataTree, runs: pd.DataFrame | None = None, *, ax: An
         _trend(panel, x, miss)
         _name(panel, x[far], miss[far], [str(i) for i in table.index[far]])
         panel.set_xlabel(label)
-    _same_height(axes, law.outcome)
+    _same_height(axes, model)
     style.legend(axes, own, 5)
     style.ratio_bar(points, axes)
     drawn = "the runs fitted" if runs is None else f"{len(table)} other runs"
@@ -114,9 +118,9 @@ def _misses(fit: xr.DataTree, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarr
         order.append(np.flatnonzero(here))
     new = np.concatenate(news, axis=1)[:, np.argsort(np.concatenate(order))]
     measured = table[model.law.outcome].to_numpy(float)
-    if model.law.outcome == "loss":
+    if model.relative:
         return np.log(measured / middle), np.log(new / middle)
-    return measured - middle, new - middle  # an outcome that is a logarithm or a logit already
+    return measured - middle, new - middle
 
 
 def _along(table: pd.DataFrame, inputs: tuple[str, ...]) -> list[tuple[str, np.ndarray, Any]]:
@@ -178,13 +182,13 @@ def _name(ax: Axes, x: np.ndarray, miss: np.ndarray, names: list[str]) -> None:
         ax.annotate(name, (where, value), (5, 3), textcoords="offset points", fontsize=style.SMALL)
 
 
-def _same_height(axes: list[Axes], outcome: str) -> None:
+def _same_height(axes: list[Axes], model: ScalingModel) -> None:
     low = min(a.get_ylim()[0] for a in axes)
     high = max(a.get_ylim()[1] for a in axes)
     for panel in axes:
         panel.set_ylim(low, high + 0.05 * (high - low))
-        if outcome == "loss":
+        if model.relative:
             panel.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:g} %"))
-    ratio = outcome == "loss"
-    text = "ln(measured / posterior median)" if ratio else f"measured - median, {outcome}"
+    plain = f"measured - posterior median, {model.law.outcome}"
+    text = "ln(measured / posterior median)" if model.relative else plain
     axes[0].set_ylabel(text)

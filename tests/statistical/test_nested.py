@@ -22,6 +22,7 @@ from bayes_scaling.inference.nested import (
     _arrow,
     _bare,
     _derivatives,
+    _spreads,
     cut,
     is_nested,
     joined,
@@ -215,7 +216,8 @@ def test_the_marginal_density_of_a_spread_is_exact_where_all_else_is_gaussian():
         start = optimise(Held(target.program, target.sites), data, everywhere, 0, STARTS // 2)
         around = Around(target, start.z, _derivatives(target, start.z, everywhere), bare)
         got = np.array([around.given(np.array([t]), start.z)[0] for t in grid])
-        spreads, _, curvature, _ = around.peak()
+        spreads, peak, bend, _ = around.peak()
+        points, (curvature, *_), below = around.along(spreads, peak, bend)
     expected = -exact_normals(grid)
     np.testing.assert_allclose(got - got[12], expected - expected[12], atol=1e-6)
     fine = np.linspace(-3, 1.5, 20_001)
@@ -225,6 +227,11 @@ def test_the_marginal_density_of_a_spread_is_exact_where_all_else_is_gaussian():
     step = 0.05
     around_peak = exact_normals(spreads + step * np.array([-1, 0, 1]))
     assert tau == pytest.approx(np.sqrt(-(step**2) / np.diff(around_peak, 2)[0]), rel=1e-3)
+    # Points along tau on either side, to five nats below the peak, and how far below they are.
+    logs = points[:, list(_spreads(target))].ravel()
+    assert logs.min() < logs[0] - 2 * tau < logs[0] + 2 * tau < logs.max()
+    np.testing.assert_allclose(below, exact_normals(logs[:1]) - exact_normals(logs), atol=1e-6)
+    assert 2 < below.max() < 5
     # Given tau, theta has the precision of six groups, each with its own scatter, and the prior's.
     given_tau = 1 / (6 / (np.exp(2 * spreads[0]) + 1 / PER) + 1 / 9)
     assert np.sqrt(given_tau) <= theta < 1.1 * np.sqrt(given_tau)

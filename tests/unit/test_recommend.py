@@ -41,7 +41,7 @@ def step_law():
         "rise_lr_params": -0.713, "rise_lr_tokens": 0.307, "rise_batch_tokens": 0.571,
         "curvature_lr": KAPPA, "curvature_batch": KAPPA_B, "skew_lr": 0.0, "skew_batch": 0.0,
         "fade_lr_params": 0.0, "fade_lr_tokens": 0.0, "fade_batch_tokens": 0.0,
-        "follow_lr_batch": 0.5, "bend_lr_batch": 0.0,
+        "follow_lr_batch": 0.5, "knee_lr_batch": 1e6, "drift_lr_batch_tokens": 0.0,
     }  # fmt: skip
     return fixed(law, values)
 

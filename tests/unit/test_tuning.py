@@ -16,9 +16,10 @@ import scipy.stats as st
 import xarray as xr
 
 import bayes_scaling as bs
+from bayes_scaling.criticism.predictive import predictive_p
 from bayes_scaling.errors import FitError, SpecError
 from bayes_scaling.laws import Tuning, law_from_dict, to_dict
-from bayes_scaling.laws.tuning import CLOSE, linex, saturating
+from bayes_scaling.laws.tuning import CLOSE, followed, linex
 from bayes_scaling.observations import Sweep
 from bayes_scaling.program import prepare, rows_for, sweeps
 from tests.helpers import needs_real_tables
@@ -26,8 +27,8 @@ from tests.helpers import needs_real_tables
 DRAWS = ("chain", "draw")
 SEVERAL = bs.Pooling("sweep", (("l0", "free"),))
 
-# The bowl and the way along which an optimum moves: either side of where series and closed form
-# meet, and far from it.
+# The bowl either side of where series and closed form meet, and far from it; how one knob follows
+# another.
 
 NEAR = [1e-12, 1e-6, 1e-3, 0.5 * CLOSE, CLOSE * (1 - 1e-9), CLOSE * (1 + 1e-9), 2 * CLOSE]
 TIMES = [sign * t for t in [*NEAR, 0.1, 1.0, 8.0] for sign in (1, -1)]
@@ -42,42 +43,40 @@ def bowl(v, s):
     return v * v * value, v * sum(t**k / factorial(k + 1) for k in range(25))
 
 
-def way(w, c):
-    """``(1 - e^(-c w)) / c`` and its derivative in w."""
-    t = c * w
-    return w * sum((-t) ** k / factorial(k + 1) for k in range(60)), exp(-t)
-
-
 @pytest.mark.parametrize("other", [0.3, -2.0])
 @pytest.mark.parametrize("t", TIMES)
-@pytest.mark.parametrize(("function", "exact"), [(linex, bowl), (saturating, way)])
-def test_the_bowl_and_the_way_are_exact_wherever_series_and_closed_form_meet(
-    function, exact, t, other
-):
+def test_the_bowl_is_exact_where_series_and_closed_form_meet(t, other):
     """Values to 1e-9, slopes to 1e-7: ``e^t - 1 - t`` loses t^2 / 2 of its digits, here 2e-4."""
     v, s = other, t / other
-    value, slope = exact(v, s)
-    assert float(function(v, s, np)) == pytest.approx(value, rel=1e-9)
+    value, slope = bowl(v, s)
+    assert float(linex(v, s, np)) == pytest.approx(value, rel=1e-9)
     with jax.enable_x64(True):
-        got, got_slope = jax.jit(jax.value_and_grad(lambda at: function(at, s, jnp)))(v)
-        by_shape = jax.grad(lambda shape: function(v, shape, jnp))(s)
+        got, got_slope = jax.jit(jax.value_and_grad(lambda at: linex(at, s, jnp)))(v)
+        by_shape = jax.grad(lambda shape: linex(v, shape, jnp))(s)
     step = 1e-4 * max(abs(s), 0.1)
-    up, down = exact(v, s + step)[0], exact(v, s - step)[0]
+    up, down = bowl(v, s + step)[0], bowl(v, s - step)[0]
     assert float(got) == pytest.approx(value, rel=1e-9)
     assert float(got_slope) == pytest.approx(slope, rel=1e-7)
     assert float(by_shape) == pytest.approx((up - down) / (2 * step), rel=1e-4, abs=1e-8)
 
 
 @pytest.mark.parametrize("v", [-3.0, 0.0, 0.7])
-def test_without_skew_the_bowl_is_a_parabola_and_without_bend_the_way_is_straight(v):
+def test_without_skew_the_bowl_is_a_parabola(v):
     assert linex(v, 0.0, np) == pytest.approx(v * v / 2, rel=1e-15)
-    assert saturating(v, 0.0, np) == pytest.approx(v, rel=1e-15)
     with jax.enable_x64(True):
         assert float(jax.grad(lambda s: linex(v, s, jnp))(0.0)) == pytest.approx(v**3 / 6)
-        assert float(jax.grad(lambda c: saturating(v, c, jnp))(0.0)) == pytest.approx(-(v**2) / 2)
 
 
-@pytest.mark.parametrize("function", [linex, saturating])
+@pytest.mark.parametrize("w", [-3.0, 0.0, 0.7, 5.0])
+def test_below_the_knee_one_knob_follows_another_and_above_it_stays(w):
+    """``1 / (1 + knee / B)`` over its value at the best batch, and its limits."""
+    for r in (0.01, 1.0, 30.0):
+        assert followed(w, log(r), np) == pytest.approx(log((1 + r) / (1 + r * exp(-w))))
+    assert followed(w, 40.0, np) == pytest.approx(w, rel=1e-9)
+    assert followed(w, -40.0, np) == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("function", [linex, followed])
 @pytest.mark.parametrize("far", [-1e4, 1e4])
 def test_far_away_values_and_slopes_stay_finite(function, far):
     with jax.enable_x64(True):
@@ -97,9 +96,11 @@ TWO = Tuning(
 )
 BOTH = {"l0": 2.5, "opt_lr": 1.5, "curvature_lr": 0.03, "skew_lr": 0.7, "rise_lr_params": -0.7,
         "fade_lr_params": 0.1, "rise_lr_tokens": 0.3, "fade_lr_tokens": -0.2,
-        "follow_lr_batch": 0.6, "bend_lr_batch": 0.25, "opt_batch": 0.8, "curvature_batch": 0.01,
-        "skew_batch": -0.4, "rise_batch_tokens": 0.55, "fade_batch_tokens": 0.2}  # fmt: skip
+        "follow_lr_batch": 0.9, "knee_lr_batch": 2.0, "drift_lr_batch_tokens": 0.4,
+        "opt_batch": 0.8, "curvature_batch": 0.01, "skew_batch": -0.4, "rise_batch_tokens": 0.55,
+        "fade_batch_tokens": 0.2}  # fmt: skip
 AT = {"params": 7e9, "tokens": 3e11}
+KNEE = log(2.0) + 0.4 * log(3.0)  # of BOTH at AT
 
 
 def test_best_excess_and_curvature_of_one_knob_by_hand():
@@ -145,7 +146,7 @@ def test_kappa_is_the_second_derivative_of_ln_loss_at_the_best(knob, skew):
             log_lr = log_lr + step
         else:
             log_batch = log_batch + step
-            log_lr = log_lr + theta["follow_lr_batch"] * saturating(step, 0.25, jnp)
+            log_lr = log_lr + theta["follow_lr_batch"] * followed(step, KNEE, jnp)
         x = {**AT, "lr": jnp.exp(log_lr), "batch_size_tokens": jnp.exp(log_batch)}
         return jnp.log(TWO(theta, x))
 
@@ -155,23 +156,28 @@ def test_kappa_is_the_second_derivative_of_ln_loss_at_the_best(knob, skew):
     assert float(bend) == pytest.approx(float(TWO.curvature(theta, AT, knob)), rel=1e-9)
 
 
-@pytest.mark.parametrize("bend", [0.0, 0.25])
-def test_the_best_rate_at_a_batch_off_its_best_moves_with_the_exponent_follow(bend):
-    """Searched, not read off: 0.6 at the best batch, and ``0.6 e^(-c u)`` away from it."""
-    theta = {**BOTH, "bend_lr_batch": bend}
+@pytest.mark.parametrize("drift", [0.0, 0.4])
+def test_the_best_rate_at_a_batch_off_its_best_is_that_of_the_noise_scale(drift):
+    """Searched, not read off: ``lr ~ 1 / (1 + knee / B)^0.9``, the knee at twice the best batch.
+
+    ... where the data are the reference's, and moving with three times as many.
+    """
+    theta = {**BOTH, "drift_lr_batch_tokens": drift}
     best = TWO.best(theta, AT)
-    logs = np.linspace(-4, 4, 80_001)
+    knee = 2.0 * 3.0**drift * float(best["batch_size_tokens"])
+    logs = np.linspace(-6, 4, 100_001)
 
     def searched(u):
         x = {**AT, "lr": best["lr"] * np.exp(logs)}
         loss = TWO(theta, {**x, "batch_size_tokens": best["batch_size_tokens"] * exp(u)})
         return logs[np.argmin(loss)]
 
-    for u in (-1.5, 0.0, 1.5):
-        slope = (searched(u + 0.5) - searched(u - 0.5)) / 1.0
-        straight = 0.6 * exp(-bend * u) * (np.sinh(bend / 2) / (bend / 2) if bend else 1.0)
-        assert slope == pytest.approx(straight, abs=3e-4)
-    assert searched(0.0) == pytest.approx(0.0, abs=1e-4)
+    def rate(batch):
+        return (1 + knee / batch) ** -0.9
+
+    b = float(best["batch_size_tokens"])
+    for u in (-4.0, -1.5, 0.0, 1.5, 4.0):
+        assert searched(u) == pytest.approx(log(rate(b * exp(u)) / rate(b)), abs=2e-4)
 
 
 @pytest.mark.parametrize(("knob", "k"), [("lr", "lr"), ("batch_size_tokens", "batch")])
@@ -182,7 +188,7 @@ def test_what_is_tolerated_costs_what_was_said(knob, k):
     for sign in (1, -1):
         x = {**AT, **best, knob: best[knob] * exp(sign * away)}
         if knob != "lr":
-            moved = saturating(sign * away, theta["bend_lr_batch"], np)
+            moved = followed(sign * away, KNEE, np)
             x["lr"] = best["lr"] * exp(theta["follow_lr_batch"] * moved)
         assert float(TWO.excess(theta, x)) == pytest.approx(0.002, rel=1e-9)
     assert float(ONE.tolerated(THETA, {"width": 1024.0}, "lr", 0.015)) == pytest.approx(1.0)
@@ -195,6 +201,7 @@ def test_raw_powers_are_the_law_without_reference_sizes():
     kappa = paper["log_curvature_lr"] + 0.1 * at["params"] - 0.2 * at["tokens"]
     assert lr == pytest.approx(float(TWO.log_best(BOTH, AT)["lr"]))
     assert exp(kappa) == pytest.approx(float(TWO.curvature(BOTH, AT, "lr")))
+    assert paper["log_knee_lr_batch"] + 0.4 * at["tokens"] == pytest.approx(KNEE)
     back = TWO.from_paper(paper)
     assert {k: pytest.approx(v) for k, v in BOTH.items()} == back
 
@@ -295,7 +302,8 @@ def ladder_of_sweeps(seed=0, widths=(256, 512, 1024, 2048, 4096), fail=4.0, rise
 
 
 def model_of(law, *, divergence=False, pooling=None, **priors):
-    return bs.ScalingModel(law, Sweep(divergence=divergence), priors=priors, pooling=pooling)
+    observation = Sweep(law.scale, divergence=divergence)
+    return bs.ScalingModel(law, observation, priors=priors, pooling=pooling)
 
 
 def test_a_sweep_is_named_by_what_its_runs_share():
@@ -366,6 +374,27 @@ def test_what_a_fit_did_not_use_is_in_its_attributes():
     # What diverged has a probability, below one, and no density of a loss.
     column = [list(runs.index).index(int(i)) for i in diverged]
     assert np.all(finite[..., column] < 0)
+
+
+@pytest.mark.parametrize("scale", ["log", "linear"])
+def test_checks_look_at_the_runs_that_have_a_loss(scale):
+    """On a linear scale replicates of losses near nothing are negative, and have no logarithm."""
+    runs = ladder_of_sweeps(widths=(1024,))
+    if scale == "linear":
+        runs["loss"] = runs["loss"] - 0.99 * runs["loss"].min()
+    law = Tuning("lr", scale=scale)
+    fit = bs.fit(model_of(law, divergence=True), runs, method="laplace", draws=400)
+    assert runs["diverged"].any()
+    if scale == "linear":
+        assert (fit["posterior_predictive"]["loss"] < 0).any()
+    p = predictive_p(fit)
+    assert set(p) == {"spread", "outliers"}
+    assert all(v > 0.005 for v in p.values())  # the model's own data
+    figure = bs.plots.plot_residuals(fit)
+    (dots,) = (c for c in figure.axes[0].collections if c.get_label() == "runs")
+    drawn = len(dots.get_offsets())
+    assert drawn == int((~runs["diverged"]).sum())
+    assert ("ln(" in figure.axes[0].get_ylabel()) == (scale == "log")
 
 
 def test_a_sweep_in_which_every_run_diverged_is_refused_by_name():
