@@ -5,7 +5,7 @@ the posterior, `distribution` gives the density of the measured loss. Densities 
 itself (nats), whatever scale the scatter lives on, so that elpd compares between them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
@@ -61,13 +61,12 @@ SIGMA = Param(
     (0.001, 0.03),
     "noise",
 )
-SIGMA_NATS = Param(
-    "sigma",
-    Prior.of("HalfNormal", scale=0.02, times="mean_loss"),
-    "nat/token",
-    "scatter of a run about the law",
-    (0.003, 0.1),
-    "noise",
+SIGMA_NATS = replace(
+    SIGMA,
+    prior=Prior.of("HalfNormal", scale=0.02, times="mean_loss"),
+    unit="nat/token",
+    meaning="scatter of a run about the law",
+    typical=(0.003, 0.1),
 )
 SCALING = Param(
     "h",
@@ -112,13 +111,12 @@ REPEATED = Param(
     (0.001, 0.01),
     "noise",
 )
-REPEATED_NATS = Param(
-    "sigma",
-    Prior.of("LogNormal", median=0.003, sigma=0.5, times="mean_loss"),
-    "nat/token",
-    "scatter of repeated runs at the best setting",
-    (0.003, 0.03),
-    "noise",
+REPEATED_NATS = replace(
+    REPEATED,
+    prior=Prior.of("LogNormal", median=0.003, sigma=0.5, times="mean_loss"),
+    unit="nat/token",
+    meaning="scatter of repeated runs at the best setting",
+    typical=(0.003, 0.03),
 )
 WARP = Param(
     "warp",

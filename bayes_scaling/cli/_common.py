@@ -96,6 +96,20 @@ def pairs(option: str, given: Iterable[str] | None) -> dict[str, str]:
     return out
 
 
+def planned(
+    params: Sequence[float] | None, tokens: Sequence[float] | None, at: Iterable[str] | None
+) -> dict[str, list[float]]:
+    """Return planned sizes by column; those given as lists pair up."""
+    sizes = {"params": params, "tokens": tokens}
+    out = {k: list(v) for k, v in sizes.items() if v}
+    out |= {k: [to_number(v)] for k, v in pairs("--at", at).items()}
+    lengths = {k: len(v) for k, v in out.items() if len(v) > 1}
+    if len(set(lengths.values())) > 1:
+        msg = f"values pair up, and there are different numbers of them: {lengths}"
+        raise SpecError(msg)
+    return out
+
+
 def runs_from(
     source: str, reading: Reading, require: Sequence[str] | None = None
 ) -> "pd.DataFrame":

@@ -13,7 +13,6 @@ from bayes_scaling._terminal import (
     number,
     reach,
     size,
-    to_number,
 )
 from bayes_scaling.cli._common import (
     Json,
@@ -22,7 +21,7 @@ from bayes_scaling.cli._common import (
     bs,
     emit,
     fit_from,
-    pairs,
+    planned,
     quantiles,
     trust_status,
     untrusted_once,
@@ -64,13 +63,7 @@ def predict(
     json : bool
         Write JSON to standard output, and nothing else.
     """
-    given = {"params": params, "tokens": tokens}
-    point: dict[str, list[float]] = {k: v for k, v in given.items() if v}
-    point |= {k: [to_number(v)] for k, v in pairs("--at", at).items()}
-    lengths = {k: len(v) for k, v in point.items() if len(v) > 1}
-    if len(set(lengths.values())) > 1:
-        msg = f"values pair up, and there are different numbers of them: {lengths}"
-        raise SpecError(msg)
+    point = planned(params, tokens, at)
     fitted = fit_from(fit)
     with untrusted_once():
         there = bs.predict(fitted, point, group=group, seed=seed)

@@ -1,5 +1,6 @@
 """`recommend`: what to set for a planned run, and what a rule of thumb would cost."""
 
+import math
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -11,7 +12,6 @@ from bayes_scaling._terminal import (
     number,
     reach,
     size,
-    to_number,
 )
 from bayes_scaling.cli._common import (
     Json,
@@ -21,13 +21,12 @@ from bayes_scaling.cli._common import (
     bs,
     emit,
     fit_from,
-    pairs,
+    planned,
     quantiles,
     trust_status,
     untrusted_once,
     warning,
 )
-from bayes_scaling.errors import SpecError
 
 WORDS = {"lr": "learning rate", "batch_size_tokens": "batch size, tokens"}
 
@@ -62,7 +61,7 @@ def recommend(
     against : list of str
         Published rules to put beside it: step-law, deepseek, kaplan-lr, porian.
     tolerance : float
-        Of tuning: share of the loss that may be lost.
+        Of tuning: share of the loss that may be lost; nats, for a law on a linear scale.
     overhead : float
         Of cbs: share of tokens more than the least that may be spent for fewer steps.
     group : str
@@ -70,12 +69,7 @@ def recommend(
     json : bool
         Write JSON to standard output, and nothing else.
     """
-    given: dict[str, Any] = {k: v for k, v in (("params", params), ("tokens", tokens)) if v}
-    given |= {k: [to_number(v)] for k, v in pairs("--at", at).items()}
-    lengths = {k: len(v) for k, v in given.items() if len(v) > 1}
-    if len(set(lengths.values())) > 1:
-        msg = f"values pair up, and there are different numbers of them: {lengths}"
-        raise SpecError(msg)
+    given = planned(params, tokens, at)
     fitted = fit_from(fit)
     with untrusted_once():
         from bayes_scaling.results import model_of
@@ -114,7 +108,10 @@ def _rows(found: Any, costs: dict[str, Any]) -> list[dict[str, Any]]:
             "at": {str(k): float(v) for k, v in here.coords.items() if v.ndim == 0 and k != "point"}
         }
         plain = {str(k): float(v) for k, v in here.data_vars.items() if v.ndim == 0}
+        chance = plain.pop("diverge", None)
         row |= {"set": plain, **quantiles(found, where)}
+        if chance is not None:
+            row["diverge"] = chance
         row["rules"] = {
             name: quantiles(cost.isel(setting=0), where)["excess"] for name, cost in costs.items()
         }
@@ -132,11 +129,13 @@ def _table(title: str, rows: list[dict[str, Any]], inputs: list[str]) -> Any:
             if name.endswith(("_low", "_high")):
                 continue
             write = _write(name)
-            low, high = (row["set"].get(f"{name}_{end}") for end in ("low", "high"))
-            fine = f"good: {write(low)} to {write(high)}" if low and high else ""
+            fine = _plateau(row["set"], name)
             made.add_row(f"  set {WORDS.get(name, name)}", write(value), "", fine)
         for name, q in row.items():
             if name in ("at", "set", "rules"):
+                continue
+            if name == "diverge":
+                made.add_row("  chance to diverge", f"{q:.1%}")
                 continue
             label = f"best {name[:-4]}" if name.endswith("_opt") else name
             made.add_row(f"  {label}", *interval_cells(q, _write(name)))
@@ -144,6 +143,15 @@ def _table(title: str, rows: list[dict[str, Any]], inputs: list[str]) -> Any:
             made.add_row(f"  lost by {name}", *interval_cells(q, number))
         made.add_section()
     return made
+
+
+def _plateau(found: dict[str, float], name: str) -> str:
+    if f"{name}_low" not in found:
+        return ""
+    low, high = found[f"{name}_low"], found[f"{name}_high"]
+    if math.isnan(low):
+        return "none within tolerance"
+    return f"good: {_write(name)(low)} to {_write(name)(high)}"
 
 
 def _write(name: str) -> Any:

@@ -32,7 +32,7 @@ def transfer(
     knob, along : str, optional
         Which knob, and along which size; needed where the law has several.
     tolerance : float, default 0.001
-        Share of the loss that may be lost.
+        Share of the loss that may be lost; nats, where the law is on a linear scale.
     seed : int
         Of the scatter of new sweeps.
 
@@ -41,7 +41,7 @@ def transfer(
     xarray.Dataset over (chain, draw)
         `rise`, the exponent of the best setting, 0 if it transfers (gamma of a learning rate
         ``~ width^-gamma`` is -rise); `rope`, the largest exponent that the tolerance allows;
-        `penalty`, the share of the loss that the power law says the old setting loses at `to`;
+        `penalty`, what the power law says the old setting loses at `to`, as `tolerance`;
         `penalty_new`, that with two sweeps' own scatter. Attributes: `transfers`, the probability
         that ``|rise| < rope``; `harmless`, that `penalty_new` is below the tolerance; `verdict`,
         "transfers" (above 0.95), "does not" (below 0.05) or "undecided".
@@ -99,7 +99,10 @@ def transfer(
         "along": along,
         "trust": trust,
     }
-    return xr.Dataset({k: v.assign_attrs(units="1") for k, v in out.items()}, attrs=attrs)
+    lost = "nat/token" if law.scale == "linear" else "1"
+    units = {"rise": "1", "rope": "1", "penalty": lost, "penalty_new": lost}
+    made = {k: v.assign_attrs(units=units[k]) for k, v in out.items()}
+    return xr.Dataset(made, attrs=attrs)
 
 
 def sweep_optima(fit: xr.DataTree, knob: str | None = None) -> xr.Dataset:

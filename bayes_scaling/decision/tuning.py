@@ -14,7 +14,7 @@ from bayes_scaling.predict import beyond
 from bayes_scaling.results import SAMPLES
 from bayes_scaling.trust import warn_if_untrusted
 
-REACH, GRID = 2.0, 121  # e-folds about a setting that its plateau is looked for in, and points
+REACH, GRID = 6.0, 361  # of what a parabola tolerates: where a plateau is looked for, in points
 
 
 def recommend(
@@ -35,7 +35,8 @@ def recommend(
         The planned sizes that the law's optima move along, one number or several; none for a fit
         of one sweep.
     tolerance : float, default 0.001
-        Share of the loss that may be lost to a setting that is not the best.
+        Share of the loss that may be lost to a setting that is not the best; nats, where the law
+        is on a linear scale.
     group : str, optional
         A sweep of a pooled model; without it, a new sweep, which misses the power law as the
         sweeps of the table do.
@@ -47,9 +48,10 @@ def recommend(
     xarray.Dataset over (chain, draw, point)
         For every knob k, `k_opt`, its best value, a new sweep's scatter included; over (point) `k`,
         what to set, and `k_low` and `k_high`, between which no more than `tolerance` is expected to
-        be lost (with the other knobs as recommended). `regret`, the share of the loss that the
-        recommendation loses against the best; where failures were modelled, `diverge`, the
-        probability that the run diverges. `beyond` is how many decades the plan lies past the runs.
+        be lost (with the other knobs as recommended), NaN where more is expected to be lost
+        whatever is set. `regret`, what the recommendation loses against the best, as `tolerance`;
+        where failures were modelled, `diverge`, the probability that the run diverges. `beyond` is
+        how many decades the plan lies past the runs.
 
     Raises
     ------
@@ -82,13 +84,16 @@ def recommend(
         chosen[knob] = np.exp(np.log(values).mean(SAMPLES))
     out |= chosen
     for knob in law.knobs:
-        steps = xr.DataArray(np.linspace(-REACH, REACH, GRID), dims="step")
-        tried = {**chosen, knob: chosen[knob] * np.exp(steps)}
-        lost = law.excess(_thinned(theta), {**points, **tried}).mean(SAMPLES)
+        some = _thinned(theta)
+        away = REACH * law.tolerated(some, points, knob, tolerance).median(SAMPLES)
+        steps = xr.DataArray(np.linspace(-1, 1, GRID), dims="step")
+        tried = {**chosen, knob: chosen[knob] * np.exp(away * steps)}
+        lost = law.excess(some, {**points, **tried}).mean(SAMPLES)
         fine = tried[knob].where(lost <= tolerance)
         out[f"{knob}_low"], out[f"{knob}_high"] = fine.min("step"), fine.max("step")
     regret = law.excess(theta, {**points, **chosen})
-    out["regret"] = regret.transpose(*SAMPLES, "point").assign_attrs(units="1")
+    unit = "nat/token" if law.scale == "linear" else "1"
+    out["regret"] = regret.transpose(*SAMPLES, "point").assign_attrs(units=unit)
     risk = failure_of(fit, law, theta, {**points, **chosen})
     if risk is not None:
         out["diverge"] = risk.mean(SAMPLES)
@@ -125,8 +130,9 @@ def setting_cost(
     Returns
     -------
     xarray.Dataset over (chain, draw, point, setting)
-        `excess`, the share of the loss lost against the best setting; where failures were
-        modelled, `diverge`, the probability that the run diverges. The knobs are coordinates.
+        `excess`, the share of the loss lost against the best setting, or nats where the law is on
+        a linear scale; where failures were modelled, `diverge`, the probability that the run
+        diverges. The knobs are coordinates.
 
     Raises
     ------
@@ -168,7 +174,8 @@ def setting_cost(
         each = np.broadcast_arrays(*values)
         known = {k: xr.DataArray(v, dims="setting") for k, v in zip(law.knobs, each, strict=True)}
     x = {**sizes, **known}
-    out = {"excess": law.excess(theta, x).assign_attrs(units="1")}
+    unit = "nat/token" if law.scale == "linear" else "1"
+    out = {"excess": law.excess(theta, x).assign_attrs(units=unit)}
     risk = failure_of(fit, law, theta, x)
     if risk is not None:
         out["diverge"] = risk.assign_attrs(units="1")

@@ -22,6 +22,7 @@ from bayes_scaling.data.summary import refusals
 from bayes_scaling.errors import FitError
 from bayes_scaling.inference.sampling import Draws, Likelihood, Method, sample
 from bayes_scaling.inference.target import Target
+from bayes_scaling.laws import HasSweeps
 from bayes_scaling.model import ScalingModel
 from bayes_scaling.program import WEIGHTLESS, Prepared, prepare
 from bayes_scaling.results import dataset, tree, with_derived
@@ -159,7 +160,7 @@ def _tree(ready: Prepared, got: Draws, seed: int, **attrs: Any) -> xr.DataTree:
         model,
         **got.attrs,
         sampling=[list(v) for v in diagnose(posterior, stats, got.attrs)],
-        **scale_of(ready.runs),
+        **scale_of(ready.runs, model.law),
         fingerprint=ready.fingerprint,
         seed=seed,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -211,9 +212,11 @@ def _versions() -> dict[str, str]:
     return {**{v: version(v) for v in VERSIONS}, "python": platform.python_version()}
 
 
-def scale_of(runs: pd.DataFrame) -> dict[str, Any]:
+def scale_of(runs: pd.DataFrame, law: Any) -> dict[str, Any]:
     """Return how far the table reaches: what later says that a prediction lies beyond it."""
-    sizes = [c for c in ("params", "tokens", "flops") if c in runs]
+    swept = law.swept if isinstance(law, HasSweeps) else ()
+    read = [c for c in law.inputs if c not in swept and pd.api.types.is_numeric_dtype(runs[c])]
+    sizes = [c for c in dict.fromkeys(("params", "tokens", "flops", *read)) if c in runs]
     out: dict[str, Any] = {}
     if "loss" in runs:
         out["best_loss"] = float(values_of(runs, "loss").min())

@@ -35,6 +35,7 @@ from bayes_scaling.inference.target import Target, starts_for
 GOOD_K = 0.7  # above it, importance weights are not to be trusted (Vehtari et al. 2024)
 CALM_K = 0.5  # below it, another round cannot help much ...
 CALM_SHARE = 0.25  # ... if so many of the proposals are effective
+FINE_SHARE = 0.125  # ... or of so many, if another round was no better
 SLACK = 2  # proposals per draw kept
 LEAST = 8000  # proposals, however few draws are kept: a tail of fewer certifies little
 ROUNDS = 10
@@ -117,7 +118,10 @@ def rounds(
         got, log_ratio = _weigh(proposal, z, (yield Look(z)), draws, rng, attempt)
         if got.k_hat < CALM_K and got.effective > CALM_SHARE * proposals:
             return got
-        tried.append((got.k_hat, -got.effective, proposal))
+        tried.append((got.k_hat, got.effective, proposal))
+        best = max(tried, key=_merit)
+        if _merit(best)[0] and best[1] > FINE_SHARE * proposals and best is not tried[-1]:
+            break
         weight = _tempered(log_ratio)
         if attempt == 1 and nodes:
             proposal = yield from along_ridges(optimum, proposal, nodes)
@@ -125,10 +129,16 @@ def rounds(
             proposal = spread_over(rng, z, weight, COMPONENTS).refit(z, weight)
         else:
             proposal = proposal.refit(z, weight)
-    # The least of ten k-hats flatters: the best proposal is drawn from anew, and certified on that.
-    proposal = min(tried, key=lambda t: t[:2])[2]
+    # The best of ten k-hats flatters: that proposal is drawn from anew, and certified on that.
+    proposal = max(tried, key=_merit)[2]
     z = proposal.draw(rng, proposals)
     return _weigh(proposal, z, (yield Look(z)), draws, rng, ROUNDS + 1)[0]
+
+
+def _merit(tried: tuple[float, float, Any]) -> tuple[bool, float]:
+    """Return what proposals are ranked by: how many are effective, where the tail allows for it."""
+    k_hat, effective, _ = tried
+    return (True, effective) if k_hat < CALM_K else (False, -k_hat)
 
 
 def _weigh(

@@ -242,7 +242,9 @@ def _joined(
         "method": [str(r.attrs.get("method", "none")) for r in refits],
         "trust": [r.trust for r in refits],
         "model": [model_to_json(r.ready.model) if r.ready else "" for r in refits],
-        "table": [json.dumps(scale_of(r.ready.runs)) if r.ready else "" for r in refits],
+        "table": [
+            json.dumps(scale_of(r.ready.runs, r.ready.model.law)) if r.ready else "" for r in refits
+        ],
     }
     variables |= {k: (("fit",), np.array(v)) for k, v in each.items()}
     attrs = {"model": model_to_json(model), "draws": draws, "seed": seed}

@@ -409,6 +409,8 @@ class Around:
         unit = NUDGE * np.eye(k)
         up = np.array([self.given(spreads + e, z)[0] for e in unit])
         down = np.array([self.given(spreads - e, z)[0] for e in unit])
+        if not np.all(np.isfinite([*up, *down])):
+            return up, np.full((k, k), np.nan)
         bend = np.diag((up + down - 2 * value) / NUDGE**2)
         for i in range(k):
             for j in range(i):

@@ -190,7 +190,7 @@ def plot_optimum(
     ax.set(xlabel=_label(along), ylabel=f"best {_label(knob)}", xlim=(grid[0], grid[-1]))
     style.legend([ax], own, 2)
     detail = f"{detail_of(fit, runs_of(fit))}; {style.BANDS}"
-    style.heading(ax, own, f"The best {knob} against {along}", detail, trust)
+    style.heading(ax, own, f"The best {_label(knob)} against {along}", detail, trust)
     return ax
 
 

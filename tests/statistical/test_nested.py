@@ -20,6 +20,7 @@ from bayes_scaling.inference.nested import (
     Around,
     Held,
     _arrow,
+    _at,
     _bare,
     _derivatives,
     _spreads,
@@ -30,7 +31,7 @@ from bayes_scaling.inference.nested import (
     shared_at,
 )
 from bayes_scaling.inference.optimum import STARTS
-from bayes_scaling.inference.proposal import about
+from bayes_scaling.inference.proposal import Whitened, about
 from bayes_scaling.inference.sampling import optimise, placed
 from bayes_scaling.inference.target import Target, starts_for, target_of
 from bayes_scaling.program import prepare
@@ -180,6 +181,39 @@ def test_in_nested_coordinates_a_posterior_is_nearly_round(pooled):
             up, here, down = (float(potential(peak.z + k * way)) for k in (1, 0, -1))
             assert (up - 2 * here + down) / step**2 == pytest.approx(1.0, abs=0.15)
             assert (up - down) / (2 * step) == pytest.approx(0.0, abs=0.15)
+
+
+@pytest.mark.parametrize("away", [-0.7, 0.7])
+def test_they_stay_round_where_runs_scatter_otherwise(away):
+    """Twice the scatter leaves a quarter of the information: groups are standard normal still."""
+    ready = sweeps_of_batches()
+    target = target_of(ready.program, ready.data)
+    with jax.enable_x64(True):
+        everywhere = placed(ready.data)
+        held = Held(target.program, target.sites)
+        start = optimise(held, ready.data, everywhere, 0, STARTS // 2)
+        nested, reads, peak, _ = nest(target, everywhere, start)
+        potential = jax.jit(lambda z: nested.potential(z, reads))
+        z = peak.z.copy()
+        z[_at(target.sites, lambda name, _: name == "sigma")] += away
+        white = np.setdiff1d(np.arange(target.size), shared_at(target))
+        for i in white:
+            way = 0.1 * np.eye(target.size)[i]
+            up, here, down = (float(potential(z + k * way)) for k in (1, 0, -1))
+            assert (up - 2 * here + down) / 0.01 == pytest.approx(1.0, abs=0.3)
+
+
+def test_the_proposal_is_the_density_that_it_draws_from():
+    """Of what is shared a mixture, of the rest t's: the sum of both, and draws that follow."""
+    inner = about(np.array([[1.0, -1.0], [3.0, 0.0]]), np.tile(np.eye(2), (2, 1, 1)), np.zeros(2))
+    at, size = np.array([1, 4]), 12
+    proposal = Whitened(inner, at, size)
+    z = proposal.draw(np.random.default_rng(0), 4000)
+    rest = np.setdiff1d(np.arange(size), at)
+    expected = inner.log_density(z[:, at]) + st.t(10.0).logpdf(z[:, rest]).sum(axis=1)
+    np.testing.assert_allclose(proposal.log_density(z), expected)
+    for i in rest:
+        assert st.kstest(z[:, i], st.t(10.0).cdf).pvalue > FALSE_ALARM
 
 
 @pytest.mark.parametrize("held", [False, True])

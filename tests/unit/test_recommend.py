@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import bayes_scaling as bs
 from bayes_scaling.cli import main
@@ -118,6 +119,32 @@ def test_what_a_setting_and_a_rule_cost(step_law):
     kaplan = bs.setting_cost(step_law, "kaplan-lr", PLAN)["excess"]
     off = np.log(RULES["kaplan-lr"](PLAN)["lr"] / best["lr"])
     np.testing.assert_allclose(kaplan, 0.5 * KAPPA * off**2)
+
+
+def test_no_setting_is_called_good_where_all_are_expected_to_lose_more_than_is_tolerated():
+    """Half an e-fold of doubt costs ``kappa / 2 * 0.25`` of the loss whatever is set."""
+    law = bs.Tuning(reference=(("lr", 1e-3),))
+    values = {"l0": 2.5, "sigma": 0.003, "curvature_lr": KAPPA, "skew_lr": 0.0}
+    priors = {k: Prior.of("Fixed", value=v) for k, v in values.items()}
+    priors["opt_lr"] = Prior.of("LogNormal", median=1.0, sigma=0.5)
+    fit = bs.sample_prior(bs.ScalingModel(law, bs.Normal(), priors=priors), draws=2000)
+    for tolerance, good in ((0.5 * KAPPA * 0.25 * 1.2, True), (0.5 * KAPPA * 0.25 / 1.2, False)):
+        plan = bs.recommend(fit, tolerance=tolerance)
+        assert np.isfinite(plan.lr_low[0]) == np.isfinite(plan.lr_high[0]) == good
+        assert good == bool(plan.regret.mean() < tolerance)
+
+
+def test_the_optima_of_two_knobs_that_move_along_one_size(step_law):
+    """Sizes that both move along are those of the sweep once."""
+    n = 6
+    x = {**PLAN, "lr": np.geomspace(1e-4, 1e-2, n), "batch_size_tokens": np.full(n, 1e6)}
+    fit = step_law.copy()
+    data = {k: ("run", np.broadcast_to(v, n)) for k, v in x.items()}
+    fit["constant_data"] = xr.Dataset(data)
+    fit["observed_data"] = xr.Dataset({"loss": ("run", np.full(n, 2.6))})
+    found = bs.sweep_optima(fit, "lr")
+    assert float(found.best.mean()) == pytest.approx(1.6325e-3, rel=1e-3)
+    assert {k: found[k].values.tolist() for k in PLAN} == {k: [v] for k, v in PLAN.items()}
 
 
 def test_failures_that_were_modelled_are_predicted():
