@@ -109,6 +109,14 @@ class ScalingModel:
                 f"which law {self.law.name!r} does not say; it is made for `Tuning`"
             )
             raise SpecError(msg)
+        on = [getattr(v, "scale", None) for v in (law, observation)]
+        if wanted and on[0] != on[1]:
+            msg = (
+                f"law {self.law.name!r} is on a {on[0]} scale and observation model "
+                f"{self.observation.name!r}, which reads what a miss costs, on a {on[1]} one: give "
+                f"both the same, such as Tuning(scale='linear') and Sweep('linear')"
+            )
+            raise SpecError(msg)
         if self.pooling:
             self._refuse_unknown("pooling mode", dict(self.pooling.modes))
             for p in self.params:

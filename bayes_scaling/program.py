@@ -104,6 +104,9 @@ def prepare(model: ScalingModel, runs: pd.DataFrame) -> Prepared:
     if problems:
         source = "model and table"
         raise TableError(source, problems)
+    if len(stopped) and stopped.all():
+        msg = "every outcome is a lower bound: no run arrived, so nothing says how far off it was"
+        raise FitError(msg)
     if failed.any():
         lost = _all_failed(used, failed, model.pooling.column if model.pooling else "")
         if lost:

@@ -62,13 +62,24 @@ def theta_of(fit: xr.DataTree, group: str | None = None) -> dict[str, xr.DataArr
             assert model.pooling is not None, "only pooled models have groups"
             column = model.pooling.column
             groups = [str(g) for g in posterior[column].values]
-            if group not in groups:
-                msg = f"the fit has no {column} {group!r}; give one of: {', '.join(groups)}"
+            if str(group) not in groups:
+                lacks = f"the fit has no {column} {group!r}"
+                if group is None:
+                    lacks = f"{p.name}: every {column} has its own; say which, group=..."
+                msg = f"{lacks}; give one of: {', '.join(groups)}"
                 raise FitFileError(msg)
-            out[p.name] = posterior[each].isel({column: groups.index(str(group))}, drop=True)
+            value = posterior[each].isel({column: groups.index(str(group))}, drop=True)
         else:
-            out[p.name] = posterior[p.name]
+            value = posterior[p.name]
+        out[p.name] = unlabelled(value)
     return out
+
+
+def unlabelled(values: xr.DataArray) -> xr.DataArray:
+    """Return draws without unit and meaning: arithmetic would hand them on to what it makes."""
+    values = values.copy(deep=False)
+    values.attrs = {}
+    return values
 
 
 def units_of(model: ScalingModel) -> dict[str, dict[str, str]]:

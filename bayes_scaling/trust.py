@@ -8,6 +8,7 @@ import xarray as xr
 
 from bayes_scaling._compat import diagnostics
 from bayes_scaling.data.verdicts import Verdict
+from bayes_scaling.errors import FitFileError
 
 R_HAT, ESS, E_BFMI, K_HAT = 1.01, 400, 0.3, 0.7  # Vehtari et al. 2021, 2024; Betancourt 2016
 DIVERGENT = 0.001
@@ -107,6 +108,9 @@ def warn_if_untrusted(fit: xr.DataTree) -> str:
     str
         "trusted", or the reasons it is not: kept in the attributes of whatever is made from it.
     """
+    if not isinstance(fit, xr.DataTree):
+        msg = f"a fit is asked for, from fit, open_fit or load_posterior; found {fit!r}"
+        raise FitFileError(msg)
     bad = [f"{v.name}: {v.found}" for v in verdicts_of(fit) if v.status == "FAIL"]
     bad += json.loads(fit.attrs.get("refusals", "[]"))
     if not bad:

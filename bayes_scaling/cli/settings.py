@@ -15,7 +15,6 @@ from bayes_scaling._terminal import (
 )
 from bayes_scaling.cli._common import (
     Json,
-    Number,
     Numbers,
     Pairs,
     bs,
@@ -27,6 +26,7 @@ from bayes_scaling.cli._common import (
     untrusted_once,
     warning,
 )
+from bayes_scaling.errors import SpecError
 
 WORDS = {"lr": "learning rate", "batch_size_tokens": "batch size, tokens"}
 
@@ -39,8 +39,8 @@ def recommend(
     tokens: Numbers | None = None,
     at: Annotated[Pairs | None, Parameter(name="--at")] = None,
     against: Annotated[list[str] | None, Parameter(negative=())] = None,
-    tolerance: Number = 0.001,
-    overhead: Number = 0.2,
+    tolerance: float | None = None,
+    overhead: float | None = None,
     group: str | None = None,
     json: Json = False,
 ) -> int:
@@ -61,11 +61,13 @@ def recommend(
     against : list of str
         Published rules to put beside it: step-law, deepseek, kaplan-lr, porian.
     tolerance : float
-        Of tuning: share of the loss that may be lost; nats, for a law on a linear scale.
+        Of tuning: share of the loss that may be lost, 0.001 if not given; nats, for a law on a
+        linear scale.
     overhead : float
-        Of cbs: share of tokens more than the least that may be spent for fewer steps.
+        Of cbs: share of tokens more than the least that may be spent for fewer steps, 0.2 if not
+        given.
     group : str
-        A sweep of the table; a new one without it.
+        A sweep of the table; a new one without it (of cbs the power law, and `_new` a new one).
     json : bool
         Write JSON to standard output, and nothing else.
     """
@@ -75,10 +77,14 @@ def recommend(
         from bayes_scaling.results import model_of
 
         if model_of(fitted).law.name == "cbs":
-            found = bs.critical_batch(fitted, given or None, overhead=overhead, group=group)
+            _refuse("cbs", against=against, tolerance=tolerance)
+            share = 0.2 if overhead is None else overhead
+            found = bs.critical_batch(fitted, given or None, overhead=share, group=group)
             rows = _rows(found, {})
         else:
-            found = bs.recommend(fitted, given or None, tolerance=tolerance, group=group)
+            _refuse("tuning", overhead=overhead)
+            share = 0.001 if tolerance is None else tolerance
+            found = bs.recommend(fitted, given or None, tolerance=share, group=group)
             costs = {r: bs.setting_cost(fitted, r, _sizes(given), group=group)
                      for r in against or []}  # fmt: skip
             rows = _rows(found, costs)
@@ -88,6 +94,14 @@ def recommend(
     else:
         console().print(_table(f"Recommended settings{warning(trust)}", rows, list(given)))
     return trust_status(trust)
+
+
+def _refuse(law: str, **options: Any) -> None:
+    """Refuse options that a law has no use for."""
+    odd = [f"--{k}" for k, v in options.items() if v is not None]
+    if odd:
+        msg = f"{', '.join(odd)}: of no use to a fit of the law {law}; leave it out"
+        raise SpecError(msg)
 
 
 def _sizes(given: dict[str, Any]) -> dict[str, Any]:

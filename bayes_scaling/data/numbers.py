@@ -209,6 +209,25 @@ def positive(value: Any, what: str) -> np.ndarray:
     return values
 
 
+def one_number(value: Any, what: str, above: float = 0.0) -> float:
+    """Take one finite number above a bound, or say what was wanted.
+
+    Examples
+    --------
+    >>> from bayes_scaling.data.numbers import one_number
+    >>> one_number(0.2, "overhead: a share of tokens such as 0.2")
+    0.2
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if isinstance(value, str | bool) or not above < number < np.inf:
+        msg = f"{what}; found {value!r}"
+        raise SpecError(msg)
+    return number
+
+
 def without_attrs(runs: pd.DataFrame) -> pd.DataFrame:
     """Give the same columns without the table's attributes.
 

@@ -1,12 +1,11 @@
 """What answers about batch sizes share: the law of a fit, where it is asked, its parameters."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from bayes_scaling.data.numbers import positive
+from bayes_scaling.decision._planned import of_a_new_sweep, of_the_law, planned
 from bayes_scaling.errors import SpecError
 from bayes_scaling.laws import CriticalBatch
 from bayes_scaling.laws.batch import BATCH
@@ -33,37 +32,19 @@ def law_of(fit: xr.DataTree) -> CriticalBatch:
 
 def points_of(fit: xr.DataTree, at: Any) -> dict[str, xr.DataArray]:
     """Return where the critical batch size is asked for, over `point`."""
-    drivers = model_of(fit).law.drivers
-    if not drivers:
-        return {}
-    given = at if isinstance(at, Mapping) else dict.fromkeys(drivers[:1], at)
-    example = ", ".join(f"{d!r}: ..." for d in drivers)
-    along = " and ".join(drivers)
-    wanted = f"the critical batch size is along {along}: give at={{{example}}}, positive"
-    values = [positive(given.get(d), wanted) for d in drivers]
-    try:
-        values = np.broadcast_arrays(*values)
-    except ValueError as error:
-        counts = ", ".join(f"{len(v)} of {d}" for d, v in zip(drivers, values, strict=True))
-        msg = f"{wanted}, as many of each or one; found {counts}"
-        raise SpecError(msg) from error
-    coords = {d: ("point", v) for d, v in zip(drivers, values, strict=True)}
-    return {d: xr.DataArray(v, dims="point", coords=coords) for d, (_, v) in coords.items()}
+    return planned(at, tuple(model_of(fit).law.drivers), "the critical batch size")
 
 
-def theta_at(fit: xr.DataTree, law: Any, group: str | None) -> dict[str, xr.DataArray]:
-    """Return the law's parameters; without `s0` where that is every sweep's own and none is named.
+def theta_at(
+    fit: xr.DataTree, group: str | None, seed: int | None = None
+) -> dict[str, xr.DataArray]:
+    """Return the law's parameters, or with `seed` a new sweep's; without `s0` where it is free.
 
     The critical batch size needs no steps, and a planned run has none yet.
     """
     if group is not None or model_of(fit).pooling is None:
         return theta_of(fit, group)
-    posterior = fit["posterior"].to_dataset()
-    names = [p.name for p in law.params if p.name != "s0" or "s0" in posterior]
-    if missing := [n for n in names if n not in posterior]:
-        msg = f"{', '.join(missing)}: every sweep has its own, so say which: group=..."
-        raise SpecError(msg)
-    return {n: posterior[n] for n in names}
+    return of_the_law(fit, "s0") if seed is None else of_a_new_sweep(fit, "s0", seed)
 
 
 def _tokens_of_runs(fit: xr.DataTree, outcome: str) -> bool:

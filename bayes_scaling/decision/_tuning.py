@@ -1,16 +1,13 @@
 """What every answer of a `Tuning` law needs: its draws, planned sizes, and how runs fail."""
 
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
-from bayes_scaling.data.numbers import positive
+from bayes_scaling.decision._planned import of_a_new_sweep, of_the_law, planned
 from bayes_scaling.errors import SpecError
 from bayes_scaling.laws import Tuning
 from bayes_scaling.observations import Sweep
-from bayes_scaling.priors import KINDS
 from bayes_scaling.results import model_of, theta_of
 
 UNITS = {"lr": "1", "batch_size_tokens": "tokens"}
@@ -30,39 +27,17 @@ def theta_at(fit: xr.DataTree, group: str | None, seed: int | None) -> dict[str,
 
     The level of the loss is every sweep's own, and what settings cost does not depend on it.
     """
-    model = model_of(fit)
-    if group is not None or model.pooling is None:
+    if group is not None or model_of(fit).pooling is None:
         return theta_of(fit, group)
-    posterior, rng = fit["posterior"].to_dataset(), np.random.default_rng(seed)
-    out: dict[str, xr.DataArray] = {}
-    for p in (*model.law.params, *model.observation.params):
-        if p.name not in posterior:
-            if p.name != "l0":
-                msg = f"{p.name}: every sweep has its own, so say which: group=..."
-                raise SpecError(msg)
-            continue
-        out[p.name] = posterior[p.name]
-        if seed is not None and f"{p.name}_sd" in posterior:
-            move = posterior[f"{p.name}_sd"] * rng.normal(size=posterior[p.name].shape)
-            positive_ = KINDS[model.prior(p.name).dist].support == "positive"
-            out[p.name] = out[p.name] * np.exp(move) if positive_ else out[p.name] + move
-    return out
+    return of_the_law(fit, "l0") if seed is None else of_a_new_sweep(fit, "l0", seed)
 
 
 def points_of(
-    law: Tuning, at: Mapping[str, Any] | None, more: tuple[str, ...] = ()
+    law: Tuning, at: Any, more: tuple[str, ...] = (), optional: tuple[str, ...] = ()
 ) -> dict[str, xr.DataArray]:
     """Return planned sizes over `point`, or say which are missing."""
     needed = tuple(dict.fromkeys((*(x for xs in law.along for x in xs), *more)))
-    given = dict(at or {})
-    lacking = [x for x in needed if x not in given]
-    if lacking:
-        missing = ", ".join(lacking)
-        msg = f"at: {missing} of the planned run not given, such as {{{lacking[0]!r}: 1e9}}"
-        raise SpecError(msg)
-    values = [positive(given[x], f"at: positive {x}") for x in needed]
-    each = np.broadcast_arrays(*values) if values else []
-    return {x: xr.DataArray(v, dims="point") for x, v in zip(needed, each, strict=True)}
+    return planned(at, needed, "the best setting", optional)
 
 
 def failure_of(fit: xr.DataTree, law: Tuning, theta: Any, x: Any) -> Any:
@@ -75,6 +50,9 @@ def failure_of(fit: xr.DataTree, law: Tuning, theta: Any, x: Any) -> Any:
 def one_of_them(what: str, given: str | None, known: tuple[str, ...]) -> str:
     if given is None and len(known) == 1:
         return known[0]
+    if not known:
+        msg = f"{what}: the law's optimum moves along no size; fit `Tuning` along one"
+        raise SpecError(msg)
     if given not in known:
         choices = ", ".join(known) or "none"
         msg = f"{what}: one of {choices} is meant; found {given!r}"

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_scaling.data.numbers import positive
+from bayes_scaling.data.numbers import one_number, positive
 from bayes_scaling.decision._critical import law_of, points_of, theta_at
-from bayes_scaling.errors import SpecError
 from bayes_scaling.laws.batch import BATCH
 from bayes_scaling.results import SAMPLES
 from bayes_scaling.trust import warn_if_untrusted
@@ -79,20 +78,17 @@ def critical_batch(
     """
     law, points = law_of(fit), points_of(fit, at)
     trust = warn_if_untrusted(fit)
-    if not 0 < overhead < np.inf:
-        msg = f"overhead: a share of tokens such as 0.2; found {overhead!r}"
-        raise SpecError(msg)
-    theta = theta_at(fit, law, group)
-    b_crit = np.exp(law.log_b_crit(theta, points))
-    out = {"b_crit": b_crit, "batch": law.batch_for(theta, points, overhead)}
-    posterior = fit["posterior"].to_dataset()
-    if group is None and "b_crit_sd" in posterior:
-        spread = posterior["b_crit_sd"]
-        z = np.random.default_rng(seed).normal(size=spread.shape)
-        out |= {f"{name}_new": value * np.exp(spread * z) for name, value in out.items()}
+    overhead = one_number(overhead, "overhead: a share of tokens such as 0.2")
+    asked = {"": theta_at(fit, group)}
+    if group is None and any(str(v).endswith("_sd") for v in fit["posterior"].data_vars):
+        asked["_new"] = theta_at(fit, None, seed)
+    out = {}
+    for which, theta in asked.items():
+        out[f"b_crit{which}"] = np.exp(law.log_b_crit(theta, points))
+        out[f"batch{which}"] = law.batch_for(theta, points, overhead)
     out = {k: v.assign_attrs(units="tokens") for k, v in out.items()}
     if per_device is not None:
-        (each,) = positive(per_device, "per_device: tokens per step of one replica, one number")
+        each = one_number(per_device, "per_device: tokens per step of one replica, one number")
         out["replicas"] = np.floor(out["batch"] / each).assign_attrs(units="replicas")
     return xr.Dataset(out, attrs={"trust": trust, "overhead": overhead})
 
@@ -141,7 +137,7 @@ def batch_tradeoff(
     trust = warn_if_untrusted(fit)
     values = positive(batch, "batch: positive tokens per step, one or a list of them")
     here = xr.DataArray(values, dims="batch", coords={"batch": values})
-    theta = theta_at(fit, law, group)
+    theta = theta_at(fit, group)
     known = "s0" in theta
     theta = theta if known else {**theta, "s0": xr.DataArray(1.0)}  # cancels out of the ratios
     least, fewest = law.least_steps(theta), law.least_tokens(theta, points)

@@ -4,7 +4,8 @@ import numpy as np
 import xarray as xr
 
 from bayes_scaling import priors
-from bayes_scaling.decision._critical import law_of
+from bayes_scaling.data.numbers import one_number
+from bayes_scaling.decision._critical import law_of, theta_at
 from bayes_scaling.errors import SpecError
 from bayes_scaling.results import model_of
 from bayes_scaling.trust import warn_if_untrusted
@@ -64,12 +65,11 @@ def driven_by_data(fit: xr.DataTree, *, idle: float = 0.1, drives: float = 0.3) 
     if law.along != "params_tokens":
         msg = f"the law is along {law.along!r}: fit CriticalBatch('params_tokens') to compare both"
         raise SpecError(msg)
-    if not (idle > 0 and drives > 0):
-        msg = f"idle and drives: positive exponents such as 0.1 and 0.3; found {idle!r}, {drives!r}"
-        raise SpecError(msg)
+    idle = one_number(idle, "idle: a positive exponent such as 0.1")
+    drives = one_number(drives, "drives: a positive exponent such as 0.3")
     trust = warn_if_untrusted(fit)
-    posterior = fit["posterior"].to_dataset()
-    p, q = (posterior[name] for name in NAMES)
+    theta = theta_at(fit, None)
+    p, q = (theta[name] for name in NAMES)
     rng = np.random.default_rng(0)
     before = []
     for name in NAMES:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_scaling.data.numbers import one_number
 from bayes_scaling.errors import SpecError
 from bayes_scaling.laws import CriticalBatch, NoiseScale
 from bayes_scaling.laws._protocol import sizes
@@ -72,9 +73,7 @@ def noise_scale(
     (True, True)
     """
     law, theta = _law(fit), theta_of(fit, group)
-    if not 1 < factor < np.inf:
-        msg = f"factor: a number above one such as 2; found {factor!r}"
-        raise SpecError(msg)
+    factor = one_number(factor, "factor: a number above one such as 2", above=1.0)
     trust = warn_if_untrusted(fit)
     b_simple, signal = np.exp(law.log_b_simple(theta)), law.signal(theta)
     out = xr.Dataset(
@@ -87,7 +86,7 @@ def noise_scale(
     )
     if beside is None:
         return out
-    if "b_crit" not in beside:
+    if not isinstance(beside, xr.Dataset) or "b_crit" not in beside:
         msg = "beside: what critical_batch(fit, ...) gives, with its `b_crit`"
         raise SpecError(msg)
     b_crit = _paired(beside["b_crit"], b_simple, np.random.default_rng(seed))
@@ -144,21 +143,25 @@ def batch_prior(
     Prior('LogNormal', median=2, sigma=1.12593)
     >>> model = bs.ScalingModel(law, bs.Censored(), priors={"b_crit": prior})
     """
-    if not 1 <= discrepancy < np.inf:
-        msg = f"discrepancy: a factor of at least 1, such as 3; found {discrepancy!r}"
+    if not isinstance(law, CriticalBatch):
+        msg = f"law: the CriticalBatch that the prior is for; found {law!r}"
         raise SpecError(msg)
+    if BATCH not in sizes(law):
+        msg = f"law: its reference has no {BATCH!r}; found {law.reference!r}"
+        raise SpecError(msg)
+    wanted = "discrepancy: a factor of at least 1, such as 3"
+    discrepancy = one_number(discrepancy, wanted, above=1.0 - 1e-12)
     if isinstance(measured, xr.DataTree):
         logs = np.log(noise_scale(measured, group=group)["b_simple"].values)
         low, middle, high = np.quantile(logs, [0.05, 0.5, 0.95])
         spread = (high - low) / 2 / Z90
     else:
-        median, factor = measured
-        if not (0 < median < np.inf and 1 <= factor < np.inf):
-            msg = (
-                f"measured: a fit of NoiseScale, or (median in tokens, factor of its 90 % "
-                f"interval, at least 1); found {measured!r}"
-            )
+        wanted = "measured: a fit of NoiseScale, or (tokens, factor of the 90 % interval, "
+        if not isinstance(measured, tuple | list) or len(measured) != 2:
+            msg = f"{wanted}at least 1); found {measured!r}"
             raise SpecError(msg)
+        median = one_number(measured[0], f"{wanted}at least 1): the median")
+        factor = one_number(measured[1], f"{wanted}at least 1): the factor", above=1.0 - 1e-12)
         middle, spread = np.log(median), np.log(factor) / Z90
     sigma = np.hypot(spread, np.log(discrepancy))
     median = float(np.exp(middle)) / sizes(law)[BATCH]

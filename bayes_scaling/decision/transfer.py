@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from bayes_scaling.data.numbers import positive
+from bayes_scaling.data.numbers import one_number
 from bayes_scaling.decision._tuning import one_of_them, theta_at, tuning_of, unit_of
 from bayes_scaling.errors import FitFileError, SpecError
 from bayes_scaling.laws.tuning import short
@@ -54,7 +54,9 @@ def transfer(
     Notes
     -----
     The region of practical equivalence is what the tolerance and the curvature kappa make of it,
-    ``sqrt(2 tolerance / kappa) / |ln(to / base)|``, in every draw with its own kappa at `to`.
+    ``sqrt(2 tolerance / kappa) / |ln(to / base)|``, in every draw with its own kappa at `to`. The
+    penalties leave the other knobs at their best: of one that earlier knobs follow they count what
+    those lose by not following, which the region does not.
 
     References
     ----------
@@ -72,9 +74,9 @@ def transfer(
     law = tuning_of(fit)
     knob = one_of_them("knob", knob, law.knobs)
     along = one_of_them("along", along, law.along[law.knobs.index(knob)])
-    (base,) = positive(base, "base: a positive size")
-    (to,) = positive(to, "to: a positive size")
-    (tolerance,) = positive(tolerance, "tolerance: a share of the loss such as 0.001")
+    base = one_number(base, "base: a positive size")
+    to = one_number(to, "to: a positive size")
+    tolerance = one_number(tolerance, "tolerance: a share of the loss such as 0.001")
     if base == to:
         msg = f"base and to are both {base:g}: there is nothing to transfer"
         raise SpecError(msg)

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_scaling.data.numbers import positive
+from bayes_scaling.data.numbers import one_number, positive
+from bayes_scaling.decision._planned import together
 from bayes_scaling.decision._tuning import failure_of, points_of, theta_at, tuning_of, unit_of
 from bayes_scaling.errors import SpecError
 from bayes_scaling.laws.rules import RULES
@@ -73,7 +74,7 @@ def recommend(
     """
     trust = warn_if_untrusted(fit)
     law = tuning_of(fit)
-    (tolerance,) = positive(tolerance, "tolerance: a share of the loss such as 0.001")
+    tolerance = one_number(tolerance, "tolerance: a share of the loss such as 0.001")
     points, theta = points_of(law, at), theta_at(fit, group, seed)
     best = law.best(theta, points)
     out: dict[str, Any] = {}
@@ -151,7 +152,7 @@ def setting_cost(
     """
     trust = warn_if_untrusted(fit)
     law, rule = tuning_of(fit), RULES[setting] if isinstance(setting, str) else None
-    sizes = points_of(law, at, rule.inputs if rule else ())
+    sizes = points_of(law, at, rule.inputs if rule else (), ("params", "tokens", "flops"))
     theta = theta_at(fit, group, seed)
     if rule:
         known = {k: v for k, v in rule(sizes).items() if k in law.knobs}
@@ -165,14 +166,16 @@ def setting_cost(
         known = {k: known.get(k, best[k]) for k in law.knobs}
         known = {k: v.expand_dims("setting") for k, v in known.items()}
     else:
-        assert not isinstance(setting, str), "a name is a rule's"
+        if not isinstance(setting, Mapping) or (unknown := set(setting) - set(law.knobs)):
+            odd = repr(setting) if not isinstance(setting, Mapping) else ", ".join(sorted(unknown))
+            msg = f"setting: {', '.join(law.knobs)} by name, or a rule's name; found {odd}"
+            raise SpecError(msg)
         lacking = [k for k in law.knobs if k not in setting]
         if lacking:
             msg = f"setting: {', '.join(lacking)} not given; the law is of {', '.join(law.knobs)}"
             raise SpecError(msg)
-        values = [positive(setting[k], f"setting: positive {k}") for k in law.knobs]
-        each = np.broadcast_arrays(*values)
-        known = {k: xr.DataArray(v, dims="setting") for k, v in zip(law.knobs, each, strict=True)}
+        values = {k: positive(setting[k], f"setting: positive {k}") for k in law.knobs}
+        known = together(values, "setting: as many of each knob or one", "setting")
     x = {**sizes, **known}
     unit = "nat/token" if law.scale == "linear" else "1"
     out = {"excess": law.excess(theta, x).assign_attrs(units=unit)}

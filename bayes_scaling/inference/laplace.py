@@ -42,6 +42,7 @@ ROUNDS = 10
 NODES = 2 * STARTS  # put along the ridges
 LEARN = 400  # effective draws that a refit should rest on; weights are tempered until it does
 COMPONENTS = 8
+FAR_SHARE = 0.01  # least of a point along the spreads, relative to the peak's
 MINOR_MODE = 0.01  # of the best mode's mass: a mode with less is noted, not proposed from
 
 
@@ -111,7 +112,8 @@ def rounds(
         proposal = about(optimum.modes[major], optimum.hessians[major], mass[major])
     else:
         across = optimum.hessians[:, at[:, None], at[None]]
-        proposal = Whitened(about(optimum.modes[:, at], across, mass), at, len(optimum.z))
+        inner = about(optimum.modes[:, at], across, mass, FAR_SHARE)
+        proposal = Whitened(inner, at, len(optimum.z))
     tried: list[tuple[float, float, Mixture | Whitened]] = []
     for attempt in range(1, ROUNDS + 1):
         z = proposal.draw(rng, proposals)
@@ -132,7 +134,7 @@ def rounds(
     # The best of ten k-hats flatters: that proposal is drawn from anew, and certified on that.
     proposal = max(tried, key=_merit)[2]
     z = proposal.draw(rng, proposals)
-    return _weigh(proposal, z, (yield Look(z)), draws, rng, ROUNDS + 1)[0]
+    return _weigh(proposal, z, (yield Look(z)), draws, rng, attempt + 1)[0]
 
 
 def _merit(tried: tuple[float, float, Any]) -> tuple[bool, float]:

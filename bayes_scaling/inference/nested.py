@@ -140,7 +140,8 @@ def nest(target: Target, data: Any, start: Optimum) -> tuple[Nested, Any, Optimu
     w, v = np.linalg.eigh(h[own[:, :, None], own[:, None, :]])
     kept = np.maximum(w, LEAST * np.abs(w).max(axis=1, keepdims=True))
     curvature = np.einsum("gij,gj,gkj->gik", v, kept, v)
-    sharper = _sharper(target, around.z, data, curvature)
+    cross = h[own[:, :, None], at]
+    sharper = _sharper(target, around.z, data, curvature, cross)
     reads = {
         "table": data,
         "bare": bare,
@@ -148,7 +149,7 @@ def nest(target: Target, data: Any, start: Optimum) -> tuple[Nested, Any, Optimu
             "shared": around.z[at],
             "local": around.z[own],
             "slope": g[own],
-            "cross": h[own[:, :, None], at] - g[own][:, :, None] * sharper,
+            "cross": cross - g[own][:, :, None] * sharper,
             "curvature": curvature,
             "sharper": sharper,
         },
@@ -191,16 +192,21 @@ def _spreads(target: Target) -> np.ndarray:
     return np.array(_at(target.sites, lambda name, _: name.endswith("_sd")), int)
 
 
-def _sharper(target: Target, z: np.ndarray, data: Any, curvature: np.ndarray) -> np.ndarray:
+def _sharper(
+    target: Target, z: np.ndarray, data: Any, curvature: np.ndarray, cross: np.ndarray
+) -> np.ndarray:
     """Return how the logarithms of the groups' curvatures move with what is shared, (g, l, p).
 
-    By differences. The likelihood does not know of spreads; with ln sigma of a Gaussian it is -2.
+    By differences, the groups' parameters following their peaks. The likelihood does not know of
+    spreads; with ln sigma of a Gaussian it is -2.
     """
     at, own = _indices(target)
     width = np.diagonal(curvature, axis1=1, axis2=2)
+    follow = -np.linalg.solve(curvature, cross)
     out = np.zeros((*own.shape, len(at)))
     for k in np.flatnonzero(~np.isin(at, _spreads(target))):
-        step = NUDGE * np.eye(target.size)[at[k]]
+        step = np.zeros(target.size)
+        step[at[k]], step[own] = NUDGE, NUDGE * follow[..., k]
         up, down = (_derivatives(target, z + e, data)[2][own, own] for e in (step, -step))
         out[..., k] = (up - down) / (2 * NUDGE * width)
     return out

@@ -130,9 +130,11 @@ class Whitened:
         return Whitened(self.inner.refit(z[:, self.at], weight), self.at, self.size)
 
 
-def about(modes: np.ndarray, hessians: np.ndarray, log_mass: np.ndarray) -> Mixture:
+def about(
+    modes: np.ndarray, hessians: np.ndarray, log_mass: np.ndarray, least: float = LEAST_SHARE
+) -> Mixture:
     """Return a t about each mode, (m, d), scaled by its curvature, shared by its Laplace mass."""
-    share = np.maximum(np.exp(log_mass - log_mass.max()), LEAST_SHARE)
+    share = np.maximum(np.exp(log_mass - log_mass.max()), least)
     return Mixture(share / share.sum(), modes, np.array([scale_of(h) for h in hessians]))
 
 

@@ -117,7 +117,8 @@ def _sweeps(fit: xr.DataTree, law: Any, runs: Any, at: Any, group: str | None) -
     if runs is None and (several or (law.drivers and at is None)):
         msg = "the fit does not carry its runs: say which sweep, group=..., and where, at=..."
         raise SpecError(msg)
-    if any(np.size(v) > 1 for v in (at or {}).values()):
+    theta_of(fit, group) if group is not None else None
+    if at is not None and any(v.size > 1 for v in points_of(fit, at).values()):
         msg = f"at: one place for one curve; found {at!r}"
         raise SpecError(msg)
     names: list[Any] = [group]

@@ -72,6 +72,8 @@ def plot_residuals(fit: xr.DataTree, runs: pd.DataFrame | None = None, *, ax: An
         raise FitError(msg)
     model = model_of(fit)
     table = table.loc[np.isfinite(table[model.law.outcome].to_numpy(float))]  # no loss, no residual
+    if "censored" in table:
+        table = table.loc[~table["censored"].astype(bool)]
     miss, scatter = _misses(light(fit), table)
     along = _along(table, model.law.inputs)
     own, axes = ax is None, style.panels(ax, len(along), (4.2, 4.2))
@@ -113,8 +115,9 @@ def _misses(fit: xr.DataTree, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarr
     for label in dict.fromkeys(labels):
         here = labels == label
         there = predict(fit, table.loc[here, wanted], group=label if column else None)
-        middle[here] = there["loss_mean"].median(("chain", "draw")).values
-        news.append(there["loss_run"].values.reshape(-1, int(here.sum())))
+        of = model.law.outcome
+        middle[here] = there[f"{of}_mean"].median(("chain", "draw")).values
+        news.append(there[f"{of}_run"].values.reshape(-1, int(here.sum())))
         order.append(np.flatnonzero(here))
     new = np.concatenate(news, axis=1)[:, np.argsort(np.concatenate(order))]
     measured = table[model.law.outcome].to_numpy(float)

@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from bayes_scaling.data.columns import COLUMNS
-from bayes_scaling.data.numbers import values_of
+from bayes_scaling.data.numbers import one_number, values_of
 from bayes_scaling.decision._tuning import one_of_them, points_of, theta_at, tuning_of
 from bayes_scaling.decision.transfer import sweep_optima
 from bayes_scaling.errors import FitFileError, SpecError
@@ -20,6 +20,7 @@ from bayes_scaling.trust import warn_if_untrusted
 POINTS = 80
 BEYOND = 1.6  # factor past the lowest and the highest value tried
 MOST_SWEEPS = 12  # in one figure
+ABOUT = 0.2  # ln of another knob over its best: runs that are drawn with the bowl there
 
 
 def plot_sweeps(
@@ -162,7 +163,7 @@ def plot_optimum(
     sizes = np.unique(found[along].values) if found is not None else reference[along] * np.array(
         [0.1, 10.0]
     )  # fmt: skip
-    base = float(sizes.min()) if base is None else float(base)
+    base = float(sizes.min()) if base is None else one_number(base, "base: a positive size")
     low, high = min(sizes.min(), base), sizes.max()
     grid = np.geomspace(low / BEYOND, high * BEYOND**2, POINTS)
     theta = theta_at(thin, None, None)
@@ -202,13 +203,13 @@ def _bowl(
     theta = theta_of(fit, label if pooled else None)
     fixed = {c: float(values_of(runs, c)[0]) for xs in law.along for c in xs}
     middle = {k: float(v.median()) for k, v in law.best(theta, fixed).items()}
+    runs = runs.loc[np.isfinite(values_of(runs, "loss"))]
     near = np.ones(len(runs), bool)
     for other in law.knobs:
-        if other != knob:
+        if other != knob:  # of a grid the line nearest to the best, else the runs about it
             gap = np.abs(np.log(values_of(runs, other) / middle[other]))
-            near &= gap <= gap.min() + 1e-9
-            middle[other] = float(values_of(runs, other)[near][0])
-    runs = runs.loc[near & np.isfinite(values_of(runs, "loss"))]
+            near &= gap <= max(gap[near].min() + 1e-9, ABOUT)
+    runs = runs.loc[near]
     tried, loss = values_of(runs, knob), values_of(runs, "loss")
     grid = np.geomspace(tried.min() / BEYOND, tried.max() * BEYOND, POINTS)
     x = {**{k: xr.DataArray(v) for k, v in {**fixed, **middle}.items()},

@@ -263,7 +263,7 @@ def test_the_marginal_density_of_a_spread_is_exact_where_all_else_is_gaussian():
     assert tau == pytest.approx(np.sqrt(-(step**2) / np.diff(around_peak, 2)[0]), rel=1e-3)
     # Points along tau on either side, to five nats below the peak, and how far below they are.
     logs = points[:, list(_spreads(target))].ravel()
-    assert logs.min() < logs[0] - 2 * tau < logs[0] + 2 * tau < logs.max()
+    assert logs.min() < logs[0] - 1.9 * tau < logs[0] + 1.9 * tau < logs.max()
     np.testing.assert_allclose(below, exact_normals(logs[:1]) - exact_normals(logs), atol=1e-6)
     assert 2 < below.max() < 5
     # Given tau, theta has the precision of six groups, each with its own scatter, and the prior's.
@@ -300,17 +300,17 @@ def test_the_hierarchy_of_normals_is_sampled_exactly(distance):
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["recipes", "batches"])
 def test_importance_sampling_and_nuts_agree_on_pooled_models(case, ladder):
-    """Means, and every 5, 50 and 95 % point, within 0.35 posterior sd; sds within 25 %.
+    """Means, and every 5, 50 and 95 % point, within 0.25 posterior sd; sds within 25 %.
 
-    The sd of an end of a normal from n effective draws is 2.1 / sqrt(n) posterior sd. One has more
-    than 1,000 and the other 4,000: 0.074 for the difference, so 0.35 is 4.7 sd, once in 400,000 per
-    number and, with 80 of them, once in 5,000 seeds. An sd errs by 1 / sqrt(2 n), or 5 % where
-    tails are those of a t with 6 degrees of freedom: 5 of those.
+    The sd of an end of a normal from n effective draws is 2.1 / sqrt(n) posterior sd. Both have
+    more than 4,000: 0.047 for the difference, so 0.25 is 5.3 sd, once in 8 million per number. An
+    sd errs by 1 / sqrt(2 n), or 5 % where tails are those of a t with 6 degrees of freedom: 5 of
+    those.
     """
     ready = three_recipes(ladder) if case == "recipes" else sweeps_of_batches()
     quick = sample(ready.program, ready.data, method="laplace", draws=16_000, seed=2)
     assert quick.attrs["k_hat"] < 0.7
-    assert quick.attrs["effective"] > 1000
+    assert quick.attrs["effective"] > 4000
     exact = sample(ready.program, ready.data, method="nuts", draws=2000, seed=2)
     assert exact.stats["diverging"].mean() < 5e-3
     assert set(quick.values) == set(exact.values)
@@ -320,8 +320,8 @@ def test_importance_sampling_and_nuts_agree_on_pooled_models(case, ladder):
         a, b = (v.reshape(-1, *v.shape[2:]) for v in (quick.values[name], draws))
         sd = b.std(axis=0)
         gap = np.quantile(a, ENDS, axis=0) - np.quantile(b, ENDS, axis=0)
-        assert np.all(np.abs(gap) < 0.35 * sd), f"{name}: {gap / sd}"
-        assert np.all(np.abs(a.mean(axis=0) - b.mean(axis=0)) < 0.35 * sd), name
+        assert np.all(np.abs(gap) < 0.25 * sd), f"{name}: {gap / sd}"
+        assert np.all(np.abs(a.mean(axis=0) - b.mean(axis=0)) < 0.25 * sd), name
         if name != "nu":  # whose sd is that of its longest draws
             np.testing.assert_allclose(a.std(axis=0) / sd, 1, atol=0.25, err_msg=name)
 

@@ -9,7 +9,8 @@ import scipy.stats as st
 import xarray as xr
 
 import bayes_scaling as bs
-from bayes_scaling.errors import FitFileError, SpecError, TableError
+from bayes_scaling.errors import FitError, FitFileError, SpecError, TableError
+from bayes_scaling.model import model_to_json
 from bayes_scaling.param import Prior
 from tests.helpers import needs_real_tables
 
@@ -143,6 +144,34 @@ def test_the_density_of_a_lower_bound_is_the_probability_above_it():
     seen, above = scatter.logpdf(runs.steps), scatter.logsf(runs.steps)
     expected = np.where(censored > 0, above - np.log(runs.steps), seen)  # a constant per row
     np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+def test_residuals_are_of_runs_that_arrived():
+    """Steps have residuals as a loss has; a table of nothing but lower bounds has none at all."""
+    runs = swept(0)
+    fit = bs.fit(bs.ScalingModel(bs.CriticalBatch(), bs.Censored()), runs)
+    (dots,) = (c for c in bs.plots.plot_residuals(fit).axes[0].collections
+               if c.get_label() == "runs")  # fmt: skip
+    assert runs["censored"].any()
+    assert len(dots.get_offsets()) == int((~runs["censored"]).sum())
+    with pytest.raises(FitError, match="every outcome is a lower bound"):
+        bs.fit(bs.ScalingModel(bs.CriticalBatch(), bs.Censored()), runs.assign(censored=True))
+
+
+def test_a_new_sweep_scatters_in_all_that_sweeps_scatter_in():
+    """In the exponent too: far from the reference that is most of it."""
+    law = bs.CriticalBatch("params", reference=(("batch_size_tokens", 1e6), ("params", 1e9)))
+    modes = (("s0", "free"), ("b_crit", "partial"), ("rise", "partial"))
+    model = bs.ScalingModel(law, bs.Normal(), pooling=bs.Pooling("model", modes))
+    draws = {"b_crit": 1.0, "b_crit_sd": 0.1, "rise": 0.4, "rise_sd": 0.2, "sigma": 0.05}
+    shape = ("chain", "draw")
+    posterior = xr.Dataset({k: (shape, np.full((1, 4000), v)) for k, v in draws.items()})
+    fit = xr.DataTree.from_dict({"posterior": posterior})
+    fit.attrs["model"] = model_to_json(model)
+    found = bs.critical_batch(fit, {"params": 1e12})
+    assert float(np.log(found.b_crit).std()) == pytest.approx(0.0, abs=1e-9)
+    expected = np.hypot(0.1, 0.2 * np.log(1000))
+    assert float(np.log(found.b_crit_new).std()) == pytest.approx(expected, rel=0.05)
 
 
 def test_censored_sweeps_are_covered_and_dropping_them_is_biased():

@@ -275,6 +275,11 @@ def test_a_wrong_scale_is_refused():
         Tuning(scale="logarithm")
 
 
+def test_a_law_and_a_scatter_on_different_scales_are_refused():
+    with pytest.raises(SpecError, match=r"'tuning' is on a linear scale.*'sweep'.*on a log one"):
+        bs.ScalingModel(Tuning(scale="linear"), Sweep())
+
+
 def test_a_sweeps_scatter_needs_a_law_that_knows_the_miss():
     with pytest.raises(SpecError, match=r"'sweep' reads excess, overshoot.*'chinchilla'.*`Tuning`"):
         bs.ScalingModel(bs.Chinchilla(), Sweep())
@@ -460,7 +465,7 @@ def test_the_aspect_ratio_may_be_kept_at_any_size_and_the_depth_may_not(knob, rh
     found = bs.transfer(fit, 1e7, 1e9, tolerance=0.005)
     low, high = found["rise"].quantile([0.0005, 0.9995])
     assert low < rho < high
-    assert high - low < 0.3
+    assert high - low < 0.5
     assert found.attrs["verdict"] == ("transfers" if knob == "aspect" else "does not")
     # Frozen at the least size, a depth costs what the shape it makes at the largest one does.
     low, high = found["penalty"].quantile([0.0005, 0.9995])
