@@ -71,7 +71,7 @@ def _held_out(
                 f"{np.median(gamma):.3f} ({low:.3f}, {high:.3f})")  # fmt: skip
     for i, width in enumerate(widths[-HELD_OUT:]):
         sweep = table[table["width"] == width].reset_index(drop=True)
-        own = bs.fit(bs.ScalingModel(bs.Tuning("lr"), model.observation), sweep)
+        own = bs.fit(bs.ScalingModel(bs.Tuning("lr", scale="linear"), model.observation), sweep)
         seen = bs.sweep_optima(own)
         best = seen["best"].quantile([0.05, 0.5, 0.95]).values
         low, high = np.quantile(plan["lr_opt"][..., i], CREDIBLE)
