@@ -5,6 +5,8 @@ import sys
 
 import bayes_scaling as bs
 
+SIZES = {"params": 1e9, "tokens": 1e11, "width": 1024.0}  # of the runs that are planned
+
 here = pathlib.Path(bs.__file__)
 if (here.parent.parent / "models").is_dir():
     sys.exit(f"{here} is a checkout: this must run from an installed wheel")
@@ -14,8 +16,9 @@ if not {"chinchilla", "chinchilla-245", "chinchilla-hoffmann"} <= set(names):
 for name in names:
     fit = bs.load_posterior(name)
     if "opt_lr" in fit["posterior"]:
-        plan = bs.recommend(fit, {"params": 1e9, "tokens": 1e11})
-        print(f"{name}: learning rate {float(plan.lr[0]):.2g} for 1e9 params, 1e11 tokens")
+        at = {k: v for k, v in SIZES.items() if k in fit.attrs["largest"]}
+        plan = bs.recommend(fit, at)
+        print(f"{name}: learning rate {float(plan.lr[0]):.2g} at {at}")
     elif "b_crit" in fit["posterior"]:
         found = bs.critical_batch(fit, {"params": 1e9})
         print(f"{name}: critical batch {float(found.b_crit.median()):.3g} tokens at 1e9 params")

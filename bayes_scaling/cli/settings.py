@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from bayes_scaling._terminal import (
+    complain,
     console,
     interval_cells,
     interval_table,
@@ -88,6 +89,9 @@ def recommend(
             costs = {r: bs.setting_cost(fitted, r, _sizes(given), group=group)
                      for r in against or []}  # fmt: skip
             rows = _rows(found, costs)
+            for cost in costs.values():
+                if "caution" in cost.attrs:
+                    complain("caution", cost.attrs["caution"])
     trust = found.attrs["trust"]
     if json:
         emit({"fit": fit, "trust": trust, "points": rows})

@@ -133,7 +133,8 @@ def setting_cost(
     xarray.Dataset over (chain, draw, point, setting)
         `excess`, the share of the loss lost against the best setting, or nats where the law is on
         a linear scale; where failures were modelled, `diverge`, the probability that the run
-        diverges. The knobs are coordinates.
+        diverges. The knobs are coordinates. An attribute `caution` where a rule is used beyond what
+        its own authors trust it to.
 
     Raises
     ------
@@ -183,6 +184,9 @@ def setting_cost(
     if risk is not None:
         out["diverge"] = risk.assign_attrs(units="1")
     made = xr.Dataset(out, attrs={"trust": trust})
+    past = [k for k, most in (rule.reach if rule else ()) if (sizes[k] > most).any()]
+    if rule and past:
+        made.attrs["caution"] = f"{rule.name} beyond its reach in {', '.join(past)} ({rule.source})"
     made = made if "point" in made.dims else made.expand_dims("point")
     shown = {k: v for k, v in known.items() if not set(SAMPLES) & set(v.dims)}
     points = {k: ("point", v.values) for k, v in sizes.items()}

@@ -23,6 +23,8 @@ class Rule:
         What it is called, and where it is from.
     powers : tuple of (str, float, tuple of (str, float))
         Of every knob it sets: column, constant, and the exponent of every size.
+    reach : tuple of (str, float)
+        Sizes beyond which its authors themselves do not trust it.
 
     Notes
     -----
@@ -39,6 +41,7 @@ class Rule:
     name: str
     source: str
     powers: tuple[tuple[str, float, tuple[tuple[str, float], ...]], ...]
+    reach: tuple[tuple[str, float], ...] = ()
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -80,6 +83,7 @@ class KaplanRate:
     source: str = "Kaplan et al. 2020, arXiv:2001.08361, appendix D.6"
     inputs: tuple[str, ...] = ("params",)
     knobs: tuple[str, ...] = ("lr",)
+    reach: tuple[tuple[str, float], ...] = (("params", KAPLAN_REACH),)
 
     def __call__(self, x: Mapping[str, Any]) -> dict[str, Any]:
         """Return the learning rate."""

@@ -49,6 +49,10 @@ def frontier(
     freedom. Optima of one table of runs are better fitted with the runs themselves, by the law
     `isoflop`.
 
+    The line is any power law's: of the best learning rates of several widths, given in the place of
+    optima and budgets, `a` is the exponent, which is nothing where the rate transfers. With the
+    runs of the sweeps at hand, `Tuning` says the same from all of them.
+
     Examples
     --------
     >>> import numpy as np, bayes_scaling as bs

@@ -17,6 +17,7 @@ from bayes_scaling.plots import _style as style
 from bayes_scaling.plots import _ticks as ticks
 from bayes_scaling.plots._runs import detail_of, light, runs_of, with_compute
 from bayes_scaling.predict import predict
+from bayes_scaling.program import rows_for
 from bayes_scaling.results import model_of
 from bayes_scaling.trust import warn_if_untrusted
 
@@ -97,12 +98,14 @@ def plot_residuals(fit: xr.DataTree, runs: pd.DataFrame | None = None, *, ax: An
 
 
 def _usable(fit: xr.DataTree, runs: pd.DataFrame) -> pd.DataFrame:
-    wanted = (*model_of(fit).inputs, model_of(fit).law.outcome)
+    model = model_of(fit)
+    runs = rows_for(model, runs) if "use" in runs else runs
+    wanted = (*model.inputs, model.law.outcome)
     missing = [c for c in wanted if c not in runs]
     if missing:
         msg = f"runs: the fit needs {', '.join(wanted)}; {', '.join(missing)} not in the table"
         raise FitError(msg)
-    return with_compute(runs.loc[runs["use"]] if "use" in runs else runs)
+    return with_compute(runs)
 
 
 def _misses(fit: xr.DataTree, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -90,9 +90,9 @@ def plot_sweeps(
         color = style.SEQUENCE(i / max(len(shown) - 1, 1)) if len(shown) > 1 else style.BLUE
         label = str(found.sweep.values[k])
         mine = of_group(fit, runs, label if model_of(fit).pooling else None)
-        tops.append(_bowl(ax, law, thin, mine, knob, found.isel(sweep=k), label, color))
-        lost = mine.loc[~np.isfinite(values_of(mine, "loss"))]
-        failed += [(x, color) for x in values_of(lost, knob)]
+        top, lost = _bowl(ax, law, thin, mine, knob, found.isel(sweep=k), label, color)
+        tops.append(top)
+        failed += [(x, color) for x in lost]
     top = max(tops)
     for x, color in failed:
         ax.plot(x, top, "x", color=color, markersize=7, zorder=4)
@@ -197,19 +197,23 @@ def plot_optimum(
 
 def _bowl(
     ax: Axes, law: Any, fit: xr.DataTree, runs: Any, knob: str, best: Any, label: str, color: Any
-) -> float:
-    """Draw one sweep; return the highest loss of its runs that were drawn."""
+) -> tuple[float, np.ndarray]:
+    """Draw one sweep; return the highest loss of its runs that were drawn, and where others failed.
+
+    Of several knobs the others are at their best: the runs nearest to it are drawn.
+    """
     pooled = model_of(fit).pooling is not None
     theta = theta_of(fit, label if pooled else None)
     fixed = {c: float(values_of(runs, c)[0]) for xs in law.along for c in xs}
     middle = {k: float(v.median()) for k, v in law.best(theta, fixed).items()}
-    runs = runs.loc[np.isfinite(values_of(runs, "loss"))]
+    ran = np.isfinite(values_of(runs, "loss"))
     near = np.ones(len(runs), bool)
     for other in law.knobs:
         if other != knob:  # of a grid the line nearest to the best, else the runs about it
             gap = np.abs(np.log(values_of(runs, other) / middle[other]))
-            near &= gap <= max(gap[near].min() + 1e-9, ABOUT)
-    runs = runs.loc[near]
+            near &= gap <= max(gap[near & ran].min() + 1e-9, ABOUT)
+    failed = values_of(runs.loc[near & ~ran], knob)
+    runs = runs.loc[near & ran]
     tried, loss = values_of(runs, knob), values_of(runs, "loss")
     grid = np.geomspace(tried.min() / BEYOND, tried.max() * BEYOND, POINTS)
     x = {**{k: xr.DataArray(v) for k, v in {**fixed, **middle}.items()},
@@ -223,7 +227,7 @@ def _bowl(
     pale = style.GREY if bool(best["outside"]) else style.INK
     ax.plot([low, high], [there, there], color=pale, linewidth=2, zorder=5)
     ax.plot(mid, there, "D", color="white", markeredgecolor=pale, zorder=6)
-    return float(loss.max())
+    return float(loss.max()), failed
 
 
 def _by_scale(found: xr.Dataset) -> list[int]:

@@ -120,6 +120,9 @@ def test_what_a_setting_and_a_rule_cost(step_law):
     kaplan = bs.setting_cost(step_law, "kaplan-lr", PLAN)["excess"]
     off = np.log(RULES["kaplan-lr"](PLAN)["lr"] / best["lr"])
     np.testing.assert_allclose(kaplan, 0.5 * KAPPA * off**2)
+    assert "caution" not in bs.setting_cost(step_law, "kaplan-lr", PLAN).attrs
+    far = bs.setting_cost(step_law, "kaplan-lr", {**PLAN, "params": 6e9})
+    assert "kaplan-lr beyond its reach in params" in far.attrs["caution"]
 
 
 def test_no_setting_is_called_good_where_all_are_expected_to_lose_more_than_is_tolerated():
