@@ -146,6 +146,7 @@ def sweep_optima(fit: xr.DataTree, knob: str | None = None) -> xr.Dataset:
     for label in labels:
         mine = data.isel(run=names == label)
         ran = np.isfinite(y[names == label])
+        ran &= ~(mine["diverged"].values > 0) if "diverged" in mine else True
         here = {x: float(mine[x].values[0]) for x in fixed}
         theta = theta_of(fit, label if column else None)
         best.append(law.best(theta, here)[knob].broadcast_like(theta["l0"]))

@@ -73,8 +73,9 @@ def plot_residuals(fit: xr.DataTree, runs: pd.DataFrame | None = None, *, ax: An
         raise FitError(msg)
     model = model_of(fit)
     table = table.loc[np.isfinite(table[model.law.outcome].to_numpy(float))]  # no loss, no residual
-    if "censored" in table:
-        table = table.loc[~table["censored"].astype(bool)]
+    for column in ("censored", "diverged"):  # nor has a lower bound, or a run that failed
+        if column in table:
+            table = table.loc[~table[column].astype(bool)]
     miss, scatter = _misses(light(fit), table)
     along = _along(table, model.law.inputs)
     own, axes = ax is None, style.panels(ax, len(along), (4.2, 4.2))

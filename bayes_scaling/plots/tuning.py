@@ -207,6 +207,7 @@ def _bowl(
     fixed = {c: float(values_of(runs, c)[0]) for xs in law.along for c in xs}
     middle = {k: float(v.median()) for k, v in law.best(theta, fixed).items()}
     ran = np.isfinite(values_of(runs, "loss"))
+    ran &= ~(values_of(runs, "diverged") > 0) if "diverged" in runs else True
     near = np.ones(len(runs), bool)
     for other in law.knobs:
         if other != knob:  # of a grid the line nearest to the best, else the runs about it

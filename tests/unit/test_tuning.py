@@ -387,6 +387,7 @@ def test_checks_look_at_the_runs_that_have_a_loss(scale):
     runs = ladder_of_sweeps(widths=(1024,))
     if scale == "linear":
         runs["loss"] = runs["loss"] - 0.99 * runs["loss"].min()
+    runs.loc[runs["diverged"], "loss"] = 11.0  # where a lost run may end: no loss of its setting
     law = Tuning("lr", scale=scale)
     fit = bs.fit(model_of(law, divergence=True), runs, method="laplace", draws=400)
     assert runs["diverged"].any()
@@ -400,6 +401,11 @@ def test_checks_look_at_the_runs_that_have_a_loss(scale):
     drawn = len(dots.get_offsets())
     assert drawn == int((~runs["diverged"]).sum())
     assert ("ln(" in figure.axes[0].get_ylabel()) == (scale == "log")
+    assert float(bs.sweep_optima(fit).high[0]) == runs.loc[~runs["diverged"], "lr"].max()
+    ax = bs.plots.plot_sweeps(fit)
+    crosses = [line for line in ax.lines if line.get_marker() == "x" and len(line.get_xdata())]
+    assert len(crosses) == int(runs["diverged"].sum())
+    assert ax.get_ylim()[1] < 11
 
 
 def test_a_sweep_in_which_every_run_diverged_is_refused_by_name():
