@@ -112,7 +112,10 @@ def exact_normals(log_tau):
     return np.array(like) + st.norm.logpdf(log_tau, np.log(0.5), 0.8)
 
 
-@pytest.fixture(scope="module", params=["recipes", "batches", "normals"])
+RECIPES = pytest.param("recipes", marks=pytest.mark.slow)  # half a minute of compiling each
+
+
+@pytest.fixture(scope="module", params=[RECIPES, "batches", "normals"])
 def pooled(request, ladder):
     """A pooled program, its data, and the nested coordinates about its peak."""
     if request.param == "normals":

@@ -103,8 +103,14 @@ def test_nothing_to_reproduce_without_data():
         bs.reproduce("chinchilla-hoffmann")
 
 
+HEAVY = ("steplaw-dense",)  # a minute of compiling, and an hour of NUTS
+BY_IMPORTANCE = [n for n in SAMPLED if load_card(n).sampler.method == "laplace" and n not in HEAVY]
+
+
 @needs_real_tables
-@pytest.mark.parametrize("name", SAMPLED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in SAMPLED]
+)
 def test_a_reference_posterior_comes_out_the_same(name):
     # Another engine and seed: every mean within 0.15 posterior sd of the reference's.
     again = bs.reproduce(name, method="laplace", seed=7)
@@ -113,7 +119,7 @@ def test_a_reference_posterior_comes_out_the_same(name):
 
 @pytest.mark.slow
 @needs_real_tables
-@pytest.mark.parametrize("name", [n for n in SAMPLED if load_card(n).sampler.method == "laplace"])
+@pytest.mark.parametrize("name", BY_IMPORTANCE)
 def test_a_posterior_by_importance_comes_out_the_same_by_nuts(name):
     again = bs.reproduce(name, method="nuts", draws=2000, seed=7)
     assert again.same, str(again)
