@@ -3,10 +3,12 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
 import bayes_scaling as bs
+from bayes_scaling import trust
 from bayes_scaling.criticism.check import Check
 from bayes_scaling.data.verdicts import Verdict
 from bayes_scaling.trust import diagnose
@@ -64,6 +66,16 @@ def test_chains_that_stand_still_fail_whatever_the_others_do():
     assert verdicts(posterior)["R-hat and ESS"] == "FAIL"
     halves = np.broadcast_to(np.where(np.arange(500) < 250, -1.0, 1.0), (4, 500))
     assert verdicts(draws().assign(stuck=(("chain", "draw"), halves)))["R-hat and ESS"] == "FAIL"
+
+
+@pytest.mark.parametrize("column", ["r_hat", "ess_bulk", "ess_tail"])
+def test_a_diagnostic_that_could_not_be_computed_is_no_pass(monkeypatch, column):
+    table = pd.DataFrame(dict.fromkeys(["r_hat", "ess_bulk", "ess_tail"], [1.0, 1.0]))
+    table[["ess_bulk", "ess_tail"]] *= 2000
+    monkeypatch.setattr(trust, "diagnostics", lambda _: table)
+    assert verdicts(draws())["R-hat and ESS"] == "PASS"
+    table.loc[1, column] = np.nan
+    assert verdicts(draws())["R-hat and ESS"] == "FAIL"
 
 
 def test_a_variable_held_fixed_is_not_called_unconverged():
