@@ -70,7 +70,7 @@ def test_chains_that_stand_still_fail_whatever_the_others_do():
 
 @pytest.mark.parametrize("column", ["r_hat", "ess_bulk", "ess_tail"])
 def test_a_diagnostic_that_could_not_be_computed_is_no_pass(monkeypatch, column):
-    table = pd.DataFrame(dict.fromkeys(["r_hat", "ess_bulk", "ess_tail"], [1.0, 1.0]))
+    table = pd.DataFrame(1.0, [0, 1], ["r_hat", "ess_bulk", "ess_tail"])
     table[["ess_bulk", "ess_tail"]] *= 2000
     monkeypatch.setattr(trust, "diagnostics", lambda _: table)
     assert verdicts(draws())["R-hat and ESS"] == "PASS"
