@@ -75,6 +75,11 @@ def theta_of(fit: xr.DataTree, group: str | None = None) -> dict[str, xr.DataArr
     return out
 
 
+def carries_runs(fit: xr.DataTree) -> bool:
+    """Return whether a fit holds the runs it was fitted to, as published posteriors never do."""
+    return {"observed_data", "constant_data"} <= set(fit.children)
+
+
 def unlabelled(values: xr.DataArray) -> xr.DataArray:
     """Return draws without unit and meaning: arithmetic would hand them on to what it makes."""
     values = values.copy(deep=False)

@@ -9,7 +9,7 @@ from bayes_scaling.decision._planned import of_a_new_sweep, of_the_law, planned
 from bayes_scaling.errors import SpecError
 from bayes_scaling.laws import CriticalBatch
 from bayes_scaling.laws.batch import BATCH
-from bayes_scaling.results import model_of, theta_of
+from bayes_scaling.results import carries_runs, model_of, theta_of
 
 SAME = 1e-3  # relative: tables round tokens, and steps are whole
 
@@ -48,7 +48,7 @@ def theta_at(
 
 
 def _tokens_of_runs(fit: xr.DataTree, outcome: str) -> bool:
-    if not {"observed_data", "constant_data"} <= set(fit.children):
+    if not carries_runs(fit):
         return False
     data, steps = fit["constant_data"].to_dataset(), fit["observed_data"][outcome].values
     return bool(np.allclose(data["tokens"].values, steps * data[BATCH].values, rtol=SAME))

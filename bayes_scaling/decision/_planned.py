@@ -57,7 +57,7 @@ def together(values: Mapping[str, np.ndarray], wanted: str, dim: str) -> dict[st
         counts = ", ".join(f"{len(v)} of {n}" for n, v in values.items())
         msg = f"{wanted}; found {counts}"
         raise SpecError(msg) from error
-    coords = {n: (dim, v) for n, v in zip(values, each, strict=True)} if dim == "point" else {}
+    coords = {n: (dim, v) for n, v in zip(values, each, strict=True)}
     return {n: xr.DataArray(v, dims=dim, coords=coords) for n, v in zip(values, each, strict=True)}
 
 

@@ -7,7 +7,7 @@ from bayes_scaling.data.numbers import one_number
 from bayes_scaling.decision._tuning import one_of_them, theta_at, tuning_of, unit_of
 from bayes_scaling.errors import FitFileError, SpecError
 from bayes_scaling.laws.tuning import short
-from bayes_scaling.results import SAMPLES, model_of, theta_of
+from bayes_scaling.results import SAMPLES, carries_runs, model_of, theta_of
 from bayes_scaling.trust import warn_if_untrusted
 
 
@@ -171,7 +171,7 @@ def sweep_optima(fit: xr.DataTree, knob: str | None = None) -> xr.Dataset:
 
 
 def _runs(fit: xr.DataTree) -> tuple[xr.Dataset, np.ndarray]:
-    if not {"observed_data", "constant_data"} <= set(fit.children):
+    if not carries_runs(fit):
         msg = "the fit does not carry its runs, and a published posterior never does; fit them"
         raise FitFileError(msg)
     return fit["constant_data"].to_dataset(), np.asarray(fit["observed_data"]["loss"])

@@ -11,7 +11,7 @@ from bayes_scaling.data.accounting import flops_6nd
 from bayes_scaling.errors import SpecError
 from bayes_scaling.plots._style import PROBS
 from bayes_scaling.plots._ticks import count, power
-from bayes_scaling.results import SAMPLES, model_of, theta_of
+from bayes_scaling.results import SAMPLES, carries_runs, model_of, theta_of
 
 MOST = 1000  # draws behind a band: its edges then wander by a twentieth of its half-width
 SAID_ONCE = ("sampling", "refusals")
@@ -34,7 +34,7 @@ def runs_of(fit: xr.DataTree, group: str | None = None) -> pd.DataFrame | None:
 
     Compute is by the rule that `allocate` plans with, so that runs and curves share an axis.
     """
-    if not {"observed_data", "constant_data"} <= set(fit.children):
+    if not carries_runs(fit):
         return None
     outcome = model_of(fit).law.outcome
     inputs = fit["constant_data"].to_dataset()

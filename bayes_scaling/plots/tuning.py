@@ -14,7 +14,7 @@ from bayes_scaling.errors import FitFileError, SpecError
 from bayes_scaling.plots import _style as style
 from bayes_scaling.plots import _ticks as ticks
 from bayes_scaling.plots._runs import detail_of, light, of_group, quantiles, runs_of
-from bayes_scaling.results import model_of, theta_of
+from bayes_scaling.results import carries_runs, model_of, theta_of
 from bayes_scaling.trust import warn_if_untrusted
 
 POINTS = 80
@@ -158,8 +158,7 @@ def plot_optimum(
     knob = one_of_them("knob", knob, law.knobs)
     along = one_of_them("along", along, law.along[law.knobs.index(knob)])
     reference = {k: v for k, v in dict(law.reference or ()).items() if k not in law.knobs}
-    carries = {"observed_data", "constant_data"} <= set(fit.children)
-    found = sweep_optima(fit, knob) if carries else None
+    found = sweep_optima(fit, knob) if carries_runs(fit) else None
     sizes = np.unique(found[along].values) if found is not None else reference[along] * np.array(
         [0.1, 10.0]
     )  # fmt: skip
