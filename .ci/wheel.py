@@ -4,8 +4,14 @@ import pathlib
 import sys
 
 import bayes_scaling as bs
+from bayes_scaling.results import model_of
 
-SIZES = {"params": 1e9, "tokens": 1e11, "width": 1024.0}  # of the runs that are planned
+SIZES = {
+    "params": 1e9,
+    "tokens": 1e11,
+    "width": 1024.0,
+    "flops": 6e20,
+}  # of the runs that are planned
 
 here = pathlib.Path(bs.__file__)
 if (here.parent.parent / "models").is_dir():
@@ -16,7 +22,7 @@ if not {"chinchilla", "chinchilla-245", "chinchilla-hoffmann"} <= set(names):
 for name in names:
     fit = bs.load_posterior(name)
     if "opt_lr" in fit["posterior"]:
-        at = {k: v for k, v in SIZES.items() if k in fit.attrs["largest"]}
+        at = {k: SIZES[k] for k in model_of(fit).law.fixed}
         plan = bs.recommend(fit, at)
         print(f"{name}: learning rate {float(plan.lr[0]):.2g} at {at}")
     elif "b_crit" in fit["posterior"]:

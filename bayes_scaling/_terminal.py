@@ -18,6 +18,7 @@ from bayes_scaling.errors import SpecError
 
 LETTERS = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 COLOURS = {"PASS": "green", "REVIEW": "yellow", "FAIL": "bold red", "SKIP": "dim"}
+ROUNDING = 1e-20  # what float64 leaves of a difference squared
 WIDEST = 100  # wider tables are harder to read, whatever the window
 
 
@@ -84,7 +85,7 @@ def flop(value: float) -> str:
 
 
 def number(value: float) -> str:
-    """Write any other number, to four digits.
+    """Write any other number, to four digits; what is left of rounding in float64 is zero.
 
     Examples
     --------
@@ -92,7 +93,7 @@ def number(value: float) -> str:
     >>> number(1.96), number(2085.43), number(0.0041239)
     ('1.960', '2085', '0.004124')
     """
-    return _digits(value, 4)
+    return _digits(value, 4) if not abs(value) < ROUNDING else "0"
 
 
 def _digits(value: float, digits: int) -> str:

@@ -86,12 +86,12 @@ def recommend(
             _refuse("tuning", overhead=overhead)
             share = 0.001 if tolerance is None else tolerance
             found = bs.recommend(fitted, given or None, tolerance=share, group=group)
-            costs = {r: bs.setting_cost(fitted, r, _sizes(given), group=group)
+            costs = {r: bs.setting_cost(fitted, r, given, group=group)
                      for r in against or []}  # fmt: skip
             rows = _rows(found, costs)
-            for cost in costs.values():
-                if "caution" in cost.attrs:
-                    complain("caution", cost.attrs["caution"])
+            for answer in (found, *costs.values()):
+                if "caution" in answer.attrs:
+                    complain("caution", answer.attrs["caution"])
     trust = found.attrs["trust"]
     if json:
         emit({"fit": fit, "trust": trust, "points": rows})
@@ -106,15 +106,6 @@ def _refuse(law: str, **options: Any) -> None:
     if odd:
         msg = f"{', '.join(odd)}: of no use to a fit of the law {law}; leave it out"
         raise SpecError(msg)
-
-
-def _sizes(given: dict[str, Any]) -> dict[str, Any]:
-    """Add 6ND, which some rules read."""
-    if {"params", "tokens"} <= set(given) and "flops" not in given:
-        from bayes_scaling.data.accounting import flops_6nd
-
-        return {**given, "flops": flops_6nd(given["params"], given["tokens"])}
-    return given
 
 
 def _rows(found: Any, costs: dict[str, Any]) -> list[dict[str, Any]]:

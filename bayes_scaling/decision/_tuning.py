@@ -1,9 +1,12 @@
 """What every answer of a `Tuning` law needs: its draws, planned sizes, and how runs fail."""
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
+from bayes_scaling.data.accounting import flops_6nd
 from bayes_scaling.decision._planned import of_a_new_sweep, of_the_law, planned
 from bayes_scaling.errors import SpecError
 from bayes_scaling.laws import Tuning
@@ -35,9 +38,29 @@ def theta_at(fit: xr.DataTree, group: str | None, seed: int | None) -> dict[str,
 def points_of(
     law: Tuning, at: Any, more: tuple[str, ...] = (), optional: tuple[str, ...] = ()
 ) -> dict[str, xr.DataArray]:
-    """Return planned sizes over `point`, or say which are missing."""
-    needed = tuple(dict.fromkeys((*(x for xs in law.along for x in xs), *more)))
+    """Return planned sizes over `point`, or say which are missing; 6ND where `flops` are."""
+    needed = tuple(dict.fromkeys((*law.fixed, *more)))
+    if isinstance(at, Mapping) and "flops" in needed and {"params", "tokens"} <= set(at):
+        at = {"flops": flops_6nd(np.asarray(at["params"]), np.asarray(at["tokens"])), **at}
+        optional = (*optional, "params", "tokens")
     return planned(at, needed, "the best setting", optional)
+
+
+def said(rule: Any, sizes: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """Return what a rule says, and a caution where it is used beyond what its authors trust.
+
+    Raises
+    ------
+    SpecError
+        The rule has no answer there.
+    """
+    found = rule(sizes)
+    if any(np.isnan(v).any() for v in found.values()):
+        msg = f"rule {rule.name!r} has no answer at sizes as large as these ({rule.source})"
+        raise SpecError(msg)
+    past = [k for k, most in rule.reach if (sizes[k] > most).any()]
+    beyond = f"{rule.name} beyond its reach in {', '.join(past)} ({rule.source})"
+    return found, beyond if past else None
 
 
 def failure_of(fit: xr.DataTree, law: Tuning, theta: Any, x: Any) -> Any:

@@ -6,7 +6,6 @@ import xarray as xr
 from bayes_scaling.data.numbers import one_number
 from bayes_scaling.decision._tuning import one_of_them, theta_at, tuning_of, unit_of
 from bayes_scaling.errors import FitFileError, SpecError
-from bayes_scaling.laws.tuning import short
 from bayes_scaling.results import SAMPLES, carries_runs, model_of, theta_of
 from bayes_scaling.trust import warn_if_untrusted
 
@@ -39,9 +38,9 @@ def transfer(
     Returns
     -------
     xarray.Dataset over (chain, draw)
-        `rise`, the exponent of the best setting, 0 if it transfers (gamma of a learning rate
-        ``~ width^-gamma`` is -rise); `rope`, the largest exponent that the tolerance allows;
-        `penalty`, what the power law says the old setting loses at `to`, as `tolerance`;
+        `rise`, the exponent of the best setting between the two, 0 if it transfers (gamma of a
+        learning rate ``~ width^-gamma`` is -rise); `rope`, the largest exponent that the tolerance
+        allows; `penalty`, what the power law says the old setting loses at `to`, as `tolerance`;
         `penalty_new`, that with two sweeps' own scatter. Attributes: `transfers`, the probability
         that ``|rise| < rope``; `harmless`, that `penalty_new` is below the tolerance; `verdict`,
         "transfers" (above 0.95), "does not" (below 0.05) or "undecided".
@@ -73,7 +72,7 @@ def transfer(
     trust = warn_if_untrusted(fit)
     law = tuning_of(fit)
     knob = one_of_them("knob", knob, law.knobs)
-    along = one_of_them("along", along, law.along[law.knobs.index(knob)])
+    along = one_of_them("along", along, law.moves(knob))
     base = one_number(base, "base: a positive size")
     to = one_number(to, "to: a positive size")
     tolerance = one_number(tolerance, "tolerance: a share of the loss such as 0.001")
@@ -84,8 +83,9 @@ def transfer(
     reference = dict(law.reference or ())
     here = {k: v for k, v in reference.items() if k not in law.knobs} | {along: base}
     there = {**here, along: to}
-    rise = theta[f"rise_{short(knob)}_{along}"]
-    rope = law.tolerated(theta, there, knob, tolerance) / abs(np.log(to / base))
+    apart = np.log(to / base)
+    rise = (law.log_best(theta, there)[knob] - law.log_best(theta, here)[knob]) / apart
+    rope = law.tolerated(theta, there, knob, tolerance) / abs(apart)
     old, new = theta_at(fit, None, seed), theta_at(fit, None, seed + 1)
     penalty = law.excess(theta, {**there, **law.best(theta, there),
                                  knob: law.best(theta, here)[knob]})  # fmt: skip
@@ -140,19 +140,18 @@ def sweep_optima(fit: xr.DataTree, knob: str | None = None) -> xr.Dataset:
     column = pooling.column if pooling else ""
     names = data[column].values.astype(str) if column else np.full(data.sizes["run"], "sweep")
     best, low, high = [], [], []
-    fixed = tuple(dict.fromkeys(x for xs in law.along for x in xs))
-    sizes: dict[str, list[float]] = {x: [] for x in fixed}
+    sizes: dict[str, list[float]] = {x: [] for x in law.fixed}
     labels = list(dict.fromkeys(names))
     for label in labels:
         mine = data.isel(run=names == label)
         ran = np.isfinite(y[names == label])
         ran &= ~(mine["diverged"].values > 0) if "diverged" in mine else True
-        here = {x: float(mine[x].values[0]) for x in fixed}
+        here = {x: float(mine[x].values[0]) for x in law.fixed}
         theta = theta_of(fit, label if column else None)
         best.append(law.best(theta, here)[knob].broadcast_like(theta["l0"]))
         low.append(float(mine[knob].values[ran].min()))
         high.append(float(mine[knob].values[ran].max()))
-        for x in fixed:
+        for x in law.fixed:
             sizes[x].append(here[x])
     value = xr.concat(best, "sweep").transpose(*SAMPLES, "sweep")
     inside = (value > xr.DataArray(low, dims="sweep")) & (value < xr.DataArray(high, dims="sweep"))

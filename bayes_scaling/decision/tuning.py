@@ -8,7 +8,7 @@ import xarray as xr
 
 from bayes_scaling.data.numbers import one_number, positive
 from bayes_scaling.decision._planned import together
-from bayes_scaling.decision._tuning import failure_of, points_of, theta_at, tuning_of, unit_of
+from bayes_scaling.decision._tuning import failure_of, points_of, said, theta_at, tuning_of, unit_of
 from bayes_scaling.errors import SpecError
 from bayes_scaling.laws.rules import RULES
 from bayes_scaling.predict import beyond
@@ -34,7 +34,7 @@ def recommend(
         A fit of the law `tuning`.
     at : mapping, optional
         The planned sizes that the law's optima move along, one number or several; none for a fit
-        of one sweep.
+        of one sweep. `flops` are 6ND where `params` and `tokens` are given in their place.
     tolerance : float, default 0.001
         Share of the loss that may be lost to a setting that is not the best; nats, where the law
         is on a linear scale.
@@ -52,12 +52,14 @@ def recommend(
         be lost (with the other knobs as recommended), NaN where more is expected to be lost
         whatever is set. `regret`, what the recommendation loses against the best, as `tolerance`;
         where failures were modelled, `diverge`, the probability that the run diverges. `beyond` is
-        how many decades the plan lies past the runs.
+        how many decades the plan lies past the runs. An attribute `caution` where the law counts
+        from a published rule, beyond what the rule's authors trust it to.
 
     Raises
     ------
     SpecError
-        Another law; sizes missing, or not positive; no positive tolerance.
+        Another law; sizes missing, or not positive, or none that the law's rule has an answer at;
+        no positive tolerance.
 
     Notes
     -----
@@ -76,6 +78,7 @@ def recommend(
     law = tuning_of(fit)
     tolerance = one_number(tolerance, "tolerance: a share of the loss such as 0.001")
     points, theta = points_of(law, at), theta_at(fit, group, seed)
+    caution = said(RULES[law.rule], points)[1] if law.rule else None
     best = law.best(theta, points)
     out: dict[str, Any] = {}
     chosen = {}
@@ -104,7 +107,8 @@ def recommend(
     if points:
         far = beyond(fit, {k: v.values for k, v in points.items()})
         coords["beyond"] = ("point", far)
-    return xr.Dataset(out, coords, {"trust": trust, "tolerance": tolerance})
+    attrs = {"trust": trust, "tolerance": tolerance}
+    return xr.Dataset(out, coords, attrs | ({"caution": caution} if caution else {}))
 
 
 def setting_cost(
@@ -126,7 +130,8 @@ def setting_cost(
         "step-law", "deepseek", "kaplan-lr", "porian". A rule that does not set every knob leaves
         the others at their best.
     at, group, seed
-        As of `recommend`; a rule in `flops` needs them too.
+        As of `recommend`; a rule in `flops` needs them too, and takes 6ND where `params` and
+        `tokens` are given without.
 
     Returns
     -------
@@ -154,15 +159,12 @@ def setting_cost(
     trust = warn_if_untrusted(fit)
     law, rule = tuning_of(fit), RULES[setting] if isinstance(setting, str) else None
     sizes = points_of(law, at, rule.inputs if rule else (), ("params", "tokens", "flops"))
-    theta = theta_at(fit, group, seed)
+    theta, caution = theta_at(fit, group, seed), None
     if rule:
-        known = {k: v for k, v in rule(sizes).items() if k in law.knobs}
-        if not known:
+        if not set(rule.knobs) & set(law.knobs):
             msg = f"rule {rule.name!r} sets {', '.join(rule.knobs)}, and not {law.knobs}"
             raise SpecError(msg)
-        if any(np.isnan(v).any() for v in known.values()):
-            msg = f"rule {rule.name!r} has no answer at sizes as large as these ({rule.source})"
-            raise SpecError(msg)
+        known, caution = said(rule, sizes)
         best = law.best(theta, sizes)
         known = {k: known.get(k, best[k]) for k in law.knobs}
         known = {k: v.expand_dims("setting") for k, v in known.items()}
@@ -184,9 +186,8 @@ def setting_cost(
     if risk is not None:
         out["diverge"] = risk.assign_attrs(units="1")
     made = xr.Dataset(out, attrs={"trust": trust})
-    past = [k for k, most in (rule.reach if rule else ()) if (sizes[k] > most).any()]
-    if rule and past:
-        made.attrs["caution"] = f"{rule.name} beyond its reach in {', '.join(past)} ({rule.source})"
+    if caution:
+        made.attrs["caution"] = caution
     made = made if "point" in made.dims else made.expand_dims("point")
     shown = {k: v for k, v in known.items() if not set(SAMPLES) & set(v.dims)}
     points = {k: ("point", v.values) for k, v in sizes.items()}

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from bayes_scaling.errors import SpecError
 from bayes_scaling.laws._protocol import LAWS, Inputs, Reference, Theta, namespace, relative, sizes
+from bayes_scaling.laws.rules import RULES
 from bayes_scaling.param import Param, Prior
 
 SHORT = {"batch_size_tokens": "batch"}
@@ -43,11 +44,18 @@ class Tuning:
         for losses that go to nearly nothing.
     reference : tuple of (str, float), optional
         Sizes that inputs are divided by; the geometric means of the training table unless given.
+    rule : str, optional
+        A published rule, such as "step-law": the optima of the knobs that it sets are then counted
+        from it, ``opt_k`` over what it says and ``rise_k_x`` beyond its own exponents, so that 1
+        and 0 are the rule itself.
 
     Raises
     ------
     SpecError
-        No knob, one twice, one that would move along a knob, or `along` for another number of them.
+        No knob, one twice, one that would move along a knob, `along` for another number of them, or
+        a rule that sets none of them.
+    UnknownNameError
+        No such rule.
 
     Notes
     -----
@@ -95,6 +103,7 @@ class Tuning:
     along: tuple[tuple[str, ...], ...] = ((),)
     scale: Literal["log", "linear"] = "log"
     reference: Reference | None = None
+    rule: str | None = None
 
     name: ClassVar[str] = "tuning"
     outcome: ClassVar[str] = "loss"
@@ -107,6 +116,10 @@ class Tuning:
         object.__setattr__(self, "along", along)
         if self.scale not in ("log", "linear"):
             msg = f"scale is one of log, linear; found {self.scale!r}"
+            raise SpecError(msg)
+        if self.rule is not None and not set(RULES[self.rule].knobs) & set(knobs):
+            sets = ", ".join(RULES[self.rule].knobs)
+            msg = f"rule {self.rule!r} sets {sets}, and none of the knobs {', '.join(knobs)}"
             raise SpecError(msg)
         every = [*knobs, *(x for xs in along for x in xs)]
         bad = not knobs or len(set(knobs)) < len(knobs) or len(along) != len(knobs)
@@ -122,7 +135,18 @@ class Tuning:
     @property
     def inputs(self) -> tuple[str, ...]:
         """What the law reads."""
-        return tuple(dict.fromkeys((*self.knobs, *(x for xs in self.along for x in xs))))
+        return (*self.knobs, *self.fixed)
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """The sizes that the optima move along, the same within a sweep."""
+        return tuple(dict.fromkeys(x for knob in self.knobs for x in self.moves(knob)))
+
+    def moves(self, knob: str) -> tuple[str, ...]:
+        """Return the sizes that the best value of a knob moves along."""
+        along = self.along[self.knobs.index(knob)]
+        rule = RULES[self.rule].inputs if self.rule and knob in self._ruled else ()
+        return tuple(dict.fromkeys((*along, *rule)))
 
     @property
     def swept(self) -> tuple[str, ...]:
@@ -140,10 +164,11 @@ class Tuning:
         out = [Param("l0", level, "nat/token", "loss of a sweep's best setting", (1.5, 4.0),
                      "intercept")]  # fmt: skip
         for i, knob in enumerate(self.knobs):
-            k = short(knob)
+            k, ruled = short(knob), knob in self._ruled
+            units = f"what rule {self.rule} says" if ruled else "its reference"
             out += [
                 Param(f"opt_{k}", Prior.of("LogNormal", median=1.0, sigma=1.5), "1",
-                      f"best {knob} at the reference, in units of its reference", (0.1, 10.0),
+                      f"best {knob} at the reference, in units of {units}", (0.1, 10.0),
                       "intercept"),
                 Param(f"curvature_{k}", Prior.of("LogNormal", **bend), unit,
                       f"second derivative of {of} in ln {knob} at the best", (0.005, 0.1)),
@@ -152,8 +177,9 @@ class Tuning:
             ]  # fmt: skip
             for x in self.along[i]:
                 loc, scale = MOVES.get((k, x), (0.0, 0.2))
+                loc, beyond = (0.0, ", beyond the rule's") if ruled else (loc, "")
                 out.append(Param(f"rise_{k}_{x}", Prior.of("Normal", loc=loc, scale=scale), "1",
-                                 f"exponent of the best {knob} in {x}", (-1.0, 1.0),
+                                 f"exponent of the best {knob} in {x}{beyond}", (-1.0, 1.0),
                                  "slope"))  # fmt: skip
                 out.append(Param(f"fade_{k}_{x}", Prior.of("Normal", loc=0.0, scale=0.4), "1",
                                  f"exponent of the curvature in {x}", (-0.6, 0.6),
@@ -175,9 +201,10 @@ class Tuning:
     def log_best(self, theta: Theta, x: Inputs) -> dict[str, Any]:
         """Return ln of every knob's best value at ``x``, by knob."""
         xp, ref, out = namespace(theta, x), sizes(self), {}
+        says = RULES[self.rule](x) if self.rule else {}
         for knob, along in zip(self.knobs, self.along, strict=True):
             k = short(knob)
-            log = xp.log(theta[f"opt_{k}"]) + xp.log(ref[knob])
+            log = xp.log(theta[f"opt_{k}"]) + xp.log(says.get(knob, ref.get(knob)))
             for name in along:
                 log = log + theta[f"rise_{k}_{name}"] * relative(self, x, name, xp)
             out[knob] = log
@@ -244,8 +271,9 @@ class Tuning:
     def to_paper(self, theta: Theta) -> dict[str, Any]:
         """Return the powers of raw units: ``log_k``, ``log_curvature_k`` and ``log_knee_k_j``.
 
-        ``knob* = e^(log_k) prod x^rise``, ``kappa = e^(log_curvature_k) prod x^fade``, and the
-        ratio of a knee ``e^(log_knee_k_j) prod x^drift``.
+        ``knob* = e^(log_k) prod x^rise``, times what the rule says if there is one,
+        ``kappa = e^(log_curvature_k) prod x^fade``, and the ratio of a knee
+        ``e^(log_knee_k_j) prod x^drift``.
         """
         xp, ref = namespace(theta), sizes(self)
         out = {p.name: theta[p.name] for p in self.params}
@@ -267,6 +295,10 @@ class Tuning:
             out[name] = xp.exp(log)
         return out
 
+    @property
+    def _ruled(self) -> tuple[str, ...]:
+        return RULES[self.rule].knobs if self.rule else ()
+
     def _later(self, i: int) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield the knobs after the i-th, with what their best moves along."""
         yield from zip(self.knobs[i + 1 :], self.along[i + 1 :], strict=True)
@@ -275,7 +307,8 @@ class Tuning:
         """Yield what is a power law of sizes: parameter, paper's name, exponents, sizes, unit."""
         for i, (knob, along) in enumerate(zip(self.knobs, self.along, strict=True)):
             k = short(knob)
-            yield f"opt_{k}", f"log_{k}", f"rise_{k}", along, knob
+            unit = None if knob in self._ruled else knob
+            yield f"opt_{k}", f"log_{k}", f"rise_{k}", along, unit
             yield f"curvature_{k}", f"log_curvature_{k}", f"fade_{k}", along, None
             for j, beside in self._later(i):
                 pair = f"{k}_{short(j)}"

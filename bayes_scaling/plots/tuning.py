@@ -156,7 +156,7 @@ def plot_optimum(
     trust = warn_if_untrusted(fit)
     law, thin = tuning_of(fit), light(fit)
     knob = one_of_them("knob", knob, law.knobs)
-    along = one_of_them("along", along, law.along[law.knobs.index(knob)])
+    along = one_of_them("along", along, law.moves(knob))
     reference = {k: v for k, v in dict(law.reference or ()).items() if k not in law.knobs}
     found = sweep_optima(fit, knob) if carries_runs(fit) else None
     sizes = np.unique(found[along].values) if found is not None else reference[along] * np.array(
@@ -203,7 +203,7 @@ def _bowl(
     """
     pooled = model_of(fit).pooling is not None
     theta = theta_of(fit, label if pooled else None)
-    fixed = {c: float(values_of(runs, c)[0]) for xs in law.along for c in xs}
+    fixed = {c: float(values_of(runs, c)[0]) for c in law.fixed}
     middle = {k: float(v.median()) for k, v in law.best(theta, fixed).items()}
     ran = np.isfinite(values_of(runs, "loss"))
     ran &= ~(values_of(runs, "diverged") > 0) if "diverged" in runs else True

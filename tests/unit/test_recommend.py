@@ -125,6 +125,60 @@ def test_what_a_setting_and_a_rule_cost(step_law):
     assert "kaplan-lr beyond its reach in params" in far.attrs["caution"]
 
 
+@pytest.mark.parametrize(
+    ("card", "at", "expected"),
+    [
+        ("rule-step-law", PLAN, {"lr": 1.6325e-3, "batch_size_tokens": 1.1077e6}),
+        ("rule-deepseek", {"flops": 6e20}, {"lr": 7.88e-4, "batch_size_tokens": 1.829e6}),
+        ("rule-deepseek", PLAN, {"lr": 7.88e-4, "batch_size_tokens": 1.829e6}),
+        ("rule-porian", {"params": 1e9}, {"lr": 2.129e-3, "batch_size_tokens": 1.610e6}),
+        ("rule-kaplan-lr", {"params": 1e8}, {"lr": 6.6929e-4}),
+    ],
+)
+def test_published_rules_are_cards(card, at, expected):
+    plan = bs.recommend(bs.load_posterior(card), at)
+    for knob, value in expected.items():
+        np.testing.assert_allclose(plan[knob], value, rtol=1e-3)
+        assert float(plan[f"{knob}_opt"].std()) < 1e-9 * value
+        assert plan[f"{knob}_low"] < plan[knob] < plan[f"{knob}_high"]  # by the prior's curvature
+
+
+def test_a_rule_says_where_its_authors_stop_and_where_it_ends():
+    fit = bs.load_posterior("rule-kaplan-lr")
+    assert "caution" not in bs.recommend(fit, {"params": 1e9}).attrs
+    assert "beyond its reach in params" in bs.recommend(fit, {"params": 6e9}).attrs["caution"]
+    with pytest.raises(SpecError, match="no answer"):
+        bs.recommend(fit, {"params": [1e9, 2e10]})
+    with pytest.raises(SpecError, match="'widht' is not read"):
+        bs.recommend(bs.load_posterior("rule-deepseek"), {**PLAN, "widht": 1.0})
+    with pytest.raises(SpecError, match="sets lr, and none of the knobs batch_size_tokens"):
+        bs.Tuning("batch_size_tokens", rule="kaplan-lr")
+
+
+def test_whether_a_rule_holds_on_runs_of_ones_own():
+    """Best rates that are 1.5 times Kaplan's, and fall faster by the power -0.2."""
+    rng = np.random.default_rng(3)
+    params = np.repeat([1e6, 1e7, 1e8, 1e9], 9)
+    rule = RULES["kaplan-lr"]({"params": params})["lr"]
+    best = 1.5 * rule * (params / 10**7.5) ** -0.2
+    lr = best * np.tile(np.geomspace(0.25, 4.0, 9), 4)
+    level = 2.0 + (params / 1e6) ** -0.1
+    loss = level * np.exp(0.02 * np.log(lr / best) ** 2 + 0.001 * rng.normal(size=36))
+    runs = {"params": params, "lr": lr, "loss": loss, "sweep": [f"{n:.0e}" for n in params]}
+    pooling = bs.Pooling("sweep", (("l0", "free"),))
+    law = bs.Tuning("lr", "params", rule="kaplan-lr", reference=(("lr", 1e-3), ("params", 10**7.5)))
+    fit = bs.fit(bs.ScalingModel(law, bs.Normal(), pooling=pooling), runs)
+    opt, rise = fit["posterior"]["opt_lr"], fit["posterior"]["rise_lr_params"]
+    low, high = opt.quantile([0.005, 0.995]).values
+    assert 1.0 < low < 1.5 < high < 2.0
+    low, high = rise.quantile([0.005, 0.995]).values
+    assert low < -0.2 < high < 0.0
+    # What transfer calls the exponent is the rule's and what is beyond it.
+    own = np.log(rule[-1] / rule[0]) / np.log(1e3)
+    found = bs.transfer(fit, 1e6, 1e9).rise
+    np.testing.assert_allclose(found, rise + own, atol=1e-9)
+
+
 def test_no_setting_is_called_good_where_all_are_expected_to_lose_more_than_is_tolerated():
     """Half an e-fold of doubt costs ``kappa / 2 * 0.25`` of the loss whatever is set."""
     law = bs.Tuning(reference=(("lr", 1e-3),))
@@ -248,7 +302,8 @@ def test_the_figure_of_optima_has_the_power_law_and_the_kept_setting():
         (lambda f: bs.plots.plot_optimum(f, "params", knob="lr", base=-1), SpecError, "found -1"),
         (lambda f: bs.recommend(f, PLAN, tolerance=0), SpecError, "tolerance: a share"),
         (lambda f: bs.setting_cost(f, "steplaw", PLAN), UnknownNameError, "Did you mean 'step-l"),
-        (lambda f: bs.setting_cost(f, "deepseek", PLAN), SpecError, "flops of the planned run"),
+        (lambda _: bs.setting_cost(bs.load_posterior("rule-kaplan-lr"), "deepseek",
+                                   {"params": 1e9}), SpecError, "flops of the planned run"),
         (lambda f: bs.setting_cost(f, "kaplan-lr", {**PLAN, "params": 2e10}), SpecError,
          "no answer at sizes as large"),
         (lambda f: bs.setting_cost(f, {"lr": 1e-3}, PLAN), SpecError, "batch_size_tokens not"),
