@@ -4,7 +4,8 @@ import json as encoder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayes_scaling._terminal import Steps, console, flop, page
+from bayes_scaling._terminal import Steps, console, page
+from bayes_scaling._writing import flop
 from bayes_scaling.cli._common import (
     UNTRUSTED,
     Json,

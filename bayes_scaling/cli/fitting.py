@@ -6,15 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from bayes_scaling._terminal import (
-    Steps,
-    console,
-    interval_cells,
-    interval_table,
-    number,
-    page,
-    size,
-)
+from bayes_scaling._terminal import Steps, console, interval_cells, interval_table, page
+from bayes_scaling._writing import number, size
 from bayes_scaling.cli._common import (
     AS_IT_IS,
     UNTRUSTED,

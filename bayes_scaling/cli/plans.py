@@ -5,14 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from bayes_scaling._terminal import (
-    flop,
-    interval_cells,
-    interval_table,
-    number,
-    reach,
-    size,
-)
+from bayes_scaling._terminal import interval_cells, interval_table, reach
+from bayes_scaling._writing import flop, number, size
 from bayes_scaling.cli._common import quantiles
 
 if TYPE_CHECKING:

@@ -5,15 +5,8 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from bayes_scaling._terminal import (
-    complain,
-    console,
-    interval_cells,
-    interval_table,
-    number,
-    reach,
-    size,
-)
+from bayes_scaling._terminal import complain, console, interval_cells, interval_table, reach
+from bayes_scaling._writing import number, size
 from bayes_scaling.cli._common import (
     Json,
     Numbers,

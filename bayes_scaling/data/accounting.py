@@ -66,6 +66,31 @@ def tokens_from_flops(flops: ArrayLike, params: ArrayLike) -> Any:
     return _float(flops) / (6.0 * _float(params))
 
 
+def serving_flops(params: ArrayLike, tokens: ArrayLike) -> Any:
+    """Count the FLOPs of serving tokens, read or written: ``2 N T``.
+
+    Parameters
+    ----------
+    params : float or array, parameters
+    tokens : float or array, tokens
+
+    Returns
+    -------
+    float or array, FLOP
+
+    References
+    ----------
+    Sardana and Frankle 2024, Beyond Chinchilla-Optimal, arXiv:2401.00448.
+
+    Examples
+    --------
+    >>> from bayes_scaling.data.accounting import serving_flops
+    >>> f"{serving_flops(8e9, 512 * 16):.3g}"  # sixteen candidates of 512 tokens
+    '1.31e+14'
+    """
+    return flops_6nd(params, tokens) / _TRAINING_PER_FORWARD
+
+
 @dataclass(frozen=True)
 class TransformerFlops:
     """FLOPs per token of one forward pass, piece by piece (float or array, FLOP per token).

@@ -3,28 +3,60 @@
 from bayes_scaling.decision.allocate import allocate
 from bayes_scaling.decision.batch import batch_tradeoff, critical_batch
 from bayes_scaling.decision.counting import Transformers, recount
+from bayes_scaling.decision.decide import decide, plan_of
 from bayes_scaling.decision.drivers import driven_by_data
+from bayes_scaling.decision.items import (
+    ComputeBudget,
+    DataWall,
+    Deadline,
+    GpuBudget,
+    Hardware,
+    LossTarget,
+    MoneyBudget,
+    ServingDemand,
+    ServingMemory,
+    Shelf,
+    SizeLimits,
+    StepLimit,
+)
 from bayes_scaling.decision.noise_scale import batch_prior, noise_scale
 from bayes_scaling.decision.rates import rates
 from bayes_scaling.decision.reach import compute_to_reach, iso_loss, saturation, size_to_reach
 from bayes_scaling.decision.steps import size_penalty, step_allocation
 from bayes_scaling.decision.transfer import sweep_optima, transfer
 from bayes_scaling.decision.tuning import recommend, setting_cost
+from bayes_scaling.decision.words import plan_table, sentence
 
 __all__ = [
+    "ComputeBudget",
+    "DataWall",
+    "Deadline",
+    "GpuBudget",
+    "Hardware",
+    "LossTarget",
+    "MoneyBudget",
+    "ServingDemand",
+    "ServingMemory",
+    "Shelf",
+    "SizeLimits",
+    "StepLimit",
     "Transformers",
     "allocate",
     "batch_prior",
     "batch_tradeoff",
     "compute_to_reach",
     "critical_batch",
+    "decide",
     "driven_by_data",
     "iso_loss",
     "noise_scale",
+    "plan_of",
+    "plan_table",
     "rates",
     "recommend",
     "recount",
     "saturation",
+    "sentence",
     "setting_cost",
     "size_penalty",
     "size_to_reach",

@@ -3,6 +3,7 @@
 from bayes_scaling.laws._protocol import (
     LAWS,
     HasFloor,
+    HasIsoquant,
     HasLatents,
     HasOptimum,
     HasScatter,
@@ -17,6 +18,7 @@ from bayes_scaling.laws.batch import CriticalBatch
 from bayes_scaling.laws.isoflop import IsoFlop
 from bayes_scaling.laws.joint import Chinchilla, KaplanND
 from bayes_scaling.laws.noise_scale import NoiseScale
+from bayes_scaling.laws.repetition import Repetition
 from bayes_scaling.laws.single import M4, BrokenPowerLaw, PowerLaw
 from bayes_scaling.laws.steps import KaplanNS
 from bayes_scaling.laws.tuning import Tuning
@@ -28,6 +30,7 @@ __all__ = [
     "Chinchilla",
     "CriticalBatch",
     "HasFloor",
+    "HasIsoquant",
     "HasLatents",
     "HasOptimum",
     "HasScatter",
@@ -39,6 +42,7 @@ __all__ = [
     "Monotone",
     "NoiseScale",
     "PowerLaw",
+    "Repetition",
     "Tuning",
     "bind",
     "law_from_dict",

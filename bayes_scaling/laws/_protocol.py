@@ -80,6 +80,15 @@ class HasOptimum(Protocol):
 
 
 @runtime_checkable
+class HasIsoquant(Protocol):
+    """A law whose tokens to a loss, at a given size, are a closed form."""
+
+    def tokens_to(self, theta: Theta, loss: Any, params: Any) -> Any:
+        """Return the `tokens` with which models of `params` reach `loss`; inf where none do."""
+        ...
+
+
+@runtime_checkable
 class HasFloor(Protocol):
     """A law with an irreducible part that no amount of compute removes."""
 

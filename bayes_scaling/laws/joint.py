@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
+
 from bayes_scaling.laws._protocol import LAWS, Inputs, Reference, Theta, namespace, relative, sizes
 from bayes_scaling.param import Param, Prior
 
@@ -29,6 +31,7 @@ WHOLE = Prior.of("LogNormal", median=0.8, sigma=0.4, times="mean_loss")
 SLOPE = Prior.of("LogNormal", median=0.3, sigma=0.5)
 SLOPE_OF_TOTAL = Prior.of("LogNormal", median=0.08, sigma=0.5)
 INPUTS = ("params", "tokens")
+LEAST, NEVER = 1e-300, 1e4  # the least positive number; the logarithm of an infinity
 NOTHING = -1e30  # logarithm of a term that has vanished; float32 holds it too
 
 
@@ -69,6 +72,20 @@ def _optimum(law: Any, s: Surface, product: Any) -> tuple[Any, Any]:
     lead = xp.log(s.a0) - xp.log(s.b0) + q * (xp.log(s.alpha) - xp.log(s.beta))
     n = (lead + s.beta * k) / (s.alpha + s.beta)
     return xp.exp(n) * ref["params"], xp.exp(k - n) * ref["tokens"]
+
+
+def _tokens_to(law: Any, s: Surface, loss: Any, params: Any) -> Any:
+    # v^(1/q) = (L - E)^(1/q) - u^(1/q), v the data's term, in logs.
+    xp = namespace({"a0": s.a0, "loss": loss, "params": params})
+    reducible = loss if s.E is None else loss - s.E
+    q = 1.0 if s.q is None else s.q
+    u = (xp.log(s.a0) - s.alpha * relative(law, {"params": params}, "params", xp)) / q
+    total = xp.log(xp.maximum(reducible, LEAST)) / q
+    with np.errstate(over="ignore"):  # to infinity, where no data are enough
+        left = -xp.expm1(u - total)  # the share of the reducible loss that is left to the data
+        log_v = q * (total + xp.log(xp.maximum(left, LEAST)))
+        never = NEVER * ((left <= 0) | (reducible <= 0))
+        return xp.exp((xp.log(s.b0) - log_v) / s.beta + never) * sizes(law)["tokens"]
 
 
 def _intercept(name: str, of: str, prior: Prior) -> Param:
@@ -163,6 +180,10 @@ class Chinchilla:
     def optimum(self, theta: Theta, product: Any) -> tuple[Any, Any]:
         """Return the `params` and `tokens` of least loss with ``params * tokens = product``."""
         return _optimum(self, self._surface(theta), product)
+
+    def tokens_to(self, theta: Theta, loss: Any, params: Any) -> Any:
+        """Return the tokens with which models of `params` reach `loss`; inf where none do."""
+        return _tokens_to(self, self._surface(theta), loss, params)
 
     def exponent(self, theta: Theta) -> Any:
         """Return ``a = beta / (alpha + beta)``: the optimum N* grows as C^a."""
@@ -291,6 +312,10 @@ class KaplanND(Scaled):
     def optimum(self, theta: Theta, product: Any) -> tuple[Any, Any]:
         """Return the `params` and `tokens` of least loss with ``params * tokens = product``."""
         return _optimum(self, self._surface(theta), product)
+
+    def tokens_to(self, theta: Theta, loss: Any, params: Any) -> Any:
+        """Return the tokens with which models of `params` reach `loss`; inf where none do."""
+        return _tokens_to(self, self._surface(theta), loss, params)
 
     def exponent(self, theta: Theta) -> Any:
         """Return ``a = beta / (alpha + beta)``: the optimum N* grows as C^a."""

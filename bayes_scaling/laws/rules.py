@@ -1,4 +1,4 @@
-"""Published rules of thumb for learning rate and batch size, as their authors stated them."""
+"""Published rules of thumb for learning rate, batch size and size, as their authors stated them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from bayes_scaling._registry import Registry
 from bayes_scaling.laws._protocol import namespace
 
 KAPLAN_LR = (0.003239, 0.0001395)  # at one parameter, and lost per e-fold of them
+PF_DAY = 1e15 * 86_400  # FLOP
 KAPLAN_REACH = 5e9  # parameters from which the authors' own caution applies
 
 
@@ -105,6 +106,8 @@ for _rule in (
          (("lr", 3.7, (("params", -0.36),)),
           ("batch_size_tokens", 0.7576, (("params", 0.703),)))),
     KaplanRate(),
+    Rule("kaplan-size", "Kaplan et al. 2020, arXiv:2001.08361, C in PF-days, non-embedding",
+         (("params", 1.3e9 * PF_DAY**-0.73, (("flops", 0.73),)),)),
 ):  # fmt: skip
     RULES.add(_rule.name, _rule)
 

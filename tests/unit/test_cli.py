@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import bayes_scaling as bs
-from bayes_scaling._terminal import flop, number, size, to_number
+from bayes_scaling._terminal import to_number
+from bayes_scaling._writing import flop, number, size
 from bayes_scaling.cli import app, main
 from bayes_scaling.cli.asking import allocate, predict
 from bayes_scaling.cli.demo import demo
