@@ -4,6 +4,7 @@ from bayes_scaling.decision.allocate import allocate
 from bayes_scaling.decision.batch import batch_tradeoff, critical_batch
 from bayes_scaling.decision.counting import Transformers, recount
 from bayes_scaling.decision.decide import decide, plan_of
+from bayes_scaling.decision.design import next_runs, run_cards
 from bayes_scaling.decision.drivers import driven_by_data
 from bayes_scaling.decision.items import (
     ComputeBudget,
@@ -19,12 +20,14 @@ from bayes_scaling.decision.items import (
     SizeLimits,
     StepLimit,
 )
+from bayes_scaling.decision.lifetime import break_even, implied_demand, lifetime
 from bayes_scaling.decision.noise_scale import batch_prior, noise_scale
 from bayes_scaling.decision.rates import rates
 from bayes_scaling.decision.reach import compute_to_reach, iso_loss, saturation, size_to_reach
 from bayes_scaling.decision.steps import size_penalty, step_allocation
 from bayes_scaling.decision.transfer import sweep_optima, transfer
 from bayes_scaling.decision.tuning import recommend, setting_cost
+from bayes_scaling.decision.wall import data_wall, wall_year
 from bayes_scaling.decision.words import plan_table, sentence
 
 __all__ = [
@@ -44,17 +47,23 @@ __all__ = [
     "allocate",
     "batch_prior",
     "batch_tradeoff",
+    "break_even",
     "compute_to_reach",
     "critical_batch",
+    "data_wall",
     "decide",
     "driven_by_data",
+    "implied_demand",
     "iso_loss",
+    "lifetime",
+    "next_runs",
     "noise_scale",
     "plan_of",
     "plan_table",
     "rates",
     "recommend",
     "recount",
+    "run_cards",
     "saturation",
     "sentence",
     "setting_cost",
@@ -63,4 +72,5 @@ __all__ = [
     "step_allocation",
     "sweep_optima",
     "transfer",
+    "wall_year",
 ]

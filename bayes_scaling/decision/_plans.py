@@ -284,8 +284,8 @@ def reachable(plans: Plans) -> None:
             run = floor * np.exp(plans.shift) if plans.relative else floor + plans.shift
             least = np.quantile(run, p)
             msg = (f"LossTarget({case:g}, probability={p:g}): runs measure that with probability "
-                   f"{chance:.2g} at most, whatever is spent; ask for more than {least:.4g}, or for "
-                   f"less certainty")  # fmt: skip
+                   f"{chance:.2g} at most, whatever is spent; ask for more than {least:.4g}, or "
+                   f"for less certainty")  # fmt: skip
             raise SpecError(msg)
 
 

@@ -55,8 +55,9 @@ class Problem:
             return
         if not (isinstance(self.law, HasIsoquant) and isinstance(self.law, HasOptimum)):
             msg = (
-                f"law {type(self.law).__name__} says what a budget buys, and not what more data do for a given "
-                f"size, which serving and repeated tokens ask of it: fit a joint law, `Chinchilla`"
+                f"law {type(self.law).__name__} says what a budget buys, and not what more data do "
+                f"for a given size, which serving, repeated tokens and targets ask of it: fit a "
+                f"joint law, `Chinchilla`"
             )
             raise SpecError(msg)
 

@@ -290,12 +290,8 @@ def _judged(plans: Plans, rows: Rows, optima: Mapping[str, np.ndarray]) -> dict[
     loss = problem.loss(rows.params, rows.real)
     cost, wasted = plans.wasted(rows.params, rows.real, loss)
     cost = cost + 0.0 * loss
-    at = (
-        plans.cases
-        if plans.scenario.budgets is not None and plans.scenario.targets is None
-        else cost
-    )
-    least = problem.loss(*problem.best(at + 0.0 * plans.shift))
+    budget = plans.scenario.targets is None and "loss_opt" in optima
+    least = optima["loss_opt"] if budget else problem.loss(*problem.best(cost))
     return {"loss": loss, "excess": loss - least, "flops": cost, "wasted": wasted,
             "wasted_share": wasted / cost}  # fmt: skip
 

@@ -327,8 +327,8 @@ class StepLimit:
     Parameters
     ----------
     batch : float or callable, tokens
-        Tokens per step: a number, or a function of (params, tokens), as `largest_batch` makes of a
-        fit of the law `cbs`.
+        Tokens per step: a number, or a function of params and tokens, as `largest_batch` makes of
+        a fit of the law `cbs`.
     steps : float, optional
         The most steps; or give both of the next.
     days, seconds_per_step : float, optional
@@ -360,10 +360,7 @@ class StepLimit:
     def used(self, params: Any, tokens: Any) -> Any:
         """Return steps needed over steps there are."""
         batch = self.batch(params, tokens) if callable(self.batch) else self.batch
-        most = self.steps
-        if most is None:
-            assert self.days is not None and self.seconds_per_step is not None, "checked above"
-            most = self.days * DAY / self.seconds_per_step
+        most = self.steps or (self.days or 0.0) * DAY / (self.seconds_per_step or 1.0)
         return tokens / (batch * most) + 0.0 * params
 
 
