@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError
 from bayes_scaling import __version__
 from bayes_scaling._terminal import complain, flush
 from bayes_scaling.cli.asking import allocate, predict
+from bayes_scaling.cli.deciding import decide, next_
 from bayes_scaling.cli.demo import demo
 from bayes_scaling.cli.fitting import check, fit
 from bayes_scaling.cli.settings import recommend
@@ -20,7 +21,8 @@ from bayes_scaling.errors import BayesScalingError
 DONE, MISUSED = 0, 1  # and UNTRUSTED, 2, which the commands return
 HELP = """Bayesian scaling laws: from a table of training runs to a plan with its uncertainty.
 
-Start with `bayes-scaling demo`; then `fit` a table, `check` the fit, `predict` and `allocate`.
+Start with `bayes-scaling demo`; then `fit` a table, `check` the fit, `predict`, `allocate` and
+`decide`.
 """
 STATUS = """\
 Exit status: 0 done; 1 an error of use, written to standard error; 2 done, but a check says FAIL
@@ -33,8 +35,11 @@ app = App(
     help_format="markdown",
     version=__version__,
 )
-for place, command in enumerate((demo, fit, check, predict, allocate, recommend)):
-    app.command(command, sort_key=place)  # in the order of use, not of the alphabet
+COMMANDS = demo, fit, check, predict, allocate, recommend, decide, next_  # in the order of use
+for place, command in enumerate(COMMANDS):
+    app.command(
+        command, name=command.__name__.rstrip("_"), sort_key=place
+    )  # in the order of use, not of the alphabet
 app.command(data)
 app.command(models)
 

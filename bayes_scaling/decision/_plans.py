@@ -16,8 +16,9 @@ from bayes_scaling.predict import flops_reference
 from bayes_scaling.results import SAMPLES, model_of, theta_of
 
 CRITERIA = "mean", "cvar", "worst"
-SEARCHED, GRID, ZOOM = 200, 41, 11  # draws and sizes of the search
-AROUND = 30.0  # factor searched beyond the optima of all draws: limits and certainty move plans
+SEARCHED, WIDE, NEAR, ZOOM = 200, 17, 33, 11  # draws and sizes of the search
+AROUND, CLOSE = 30.0, 3.0  # factors searched beyond the optima of all draws, roughly and closely:
+# limits and certainty move plans
 FLAT_STEPS = 24  # bisections of an end of the flat region
 
 
@@ -167,13 +168,14 @@ def searched(plans: Plans, level: float) -> Searched:
     middle = few.optimum()[0]
     middle = np.where(np.isfinite(middle), middle, np.nan)
     low, high = (np.nanquantile(middle, q, axis=0)[:, 0] for q in (0.005, 0.995))
-    params = np.geomspace(low / AROUND, high * AROUND, GRID, axis=1)[None]
+    ends = (low / AROUND, high * AROUND, WIDE), (low / CLOSE, high * CLOSE, NEAR)
+    params = np.sort(np.hstack([np.geomspace(*e, axis=1) for e in ends]), axis=1)[None]
     scores, tokens, share = _scores(few, params, level)
     best = {}
     for criterion, score in scores.items():
         top = np.argmin(score, axis=1)
-        ends = [np.take_along_axis(params[0], np.clip(top + k, 0, GRID - 1)[:, None], 1)[:, 0]
-                for k in (-1, 1)]  # fmt: skip
+        beside = [np.clip(top + k, 0, params.shape[-1] - 1)[:, None] for k in (-1, 1)]
+        ends = [np.take_along_axis(params[0], k, 1)[:, 0] for k in beside]
         near = np.geomspace(*ends, ZOOM, axis=1)[None]
         fine = _scores(few, near, level)[0][criterion]
         best[criterion] = np.take_along_axis(near[0], fine.argmin(axis=1)[:, None], 1)[:, 0]
@@ -231,7 +233,7 @@ def by_rule(plans: Plans, rule: Any, name: str) -> tuple[np.ndarray, np.ndarray]
             gap = np.log(params) - np.log(own)
         else:
             gap = np.log(params) + np.log(numbers[0]) - np.log(given)
-    gap = np.where(np.isfinite(gap), gap, np.nan)[0]
+    gap = np.where(np.isfinite(gap) & np.isfinite(given) & (given > 0), gap, np.nan)[0]
     found = np.array([_crossing(np.log(params[0, 0]), g) for g in gap])
     size = np.exp(found)
     return size, plans.tokens(np.nan_to_num(size, nan=1e9)[None, :, None])[0, :, 0]

@@ -81,10 +81,10 @@ def plan_table(decision: xr.Dataset) -> pd.DataFrame:
         run, share = case.loss_run, case.wasted_share
         columns |= {
             "loss": case.loss.mean(SAMPLES).values,
-            "loss_low": run.quantile(0.05, SAMPLES).values,
-            "loss_high": run.quantile(0.95, SAMPLES).values,
+            "loss_low": run.quantile(0.05, SAMPLES, skipna=False).values,
+            "loss_high": run.quantile(0.95, SAMPLES, skipna=False).values,
             "wasted": share.mean(SAMPLES).values,
-            "wasted_95": share.quantile(0.95, SAMPLES).values,
+            "wasted_95": share.quantile(0.95, SAMPLES, skipna=False).values,
             "within": _within(share, case.attrs["flat"]),
         }
         table = pd.DataFrame(columns, index=pd.Index(case.config.values, name="config"))

@@ -6,6 +6,7 @@ trusted says so on the figure itself, since figures travel without the session t
 
 from bayes_scaling.plots.batch import plot_batch
 from bayes_scaling.plots.curve import plot_curve
+from bayes_scaling.plots.decision import plot_lifetime, plot_next, plot_regret, plot_wall
 from bayes_scaling.plots.exponents import plot_exponents
 from bayes_scaling.plots.frontier import plot_frontier
 from bayes_scaling.plots.isoflop import plot_isoflop
@@ -22,11 +23,15 @@ __all__ = [
     "plot_exponents",
     "plot_frontier",
     "plot_isoflop",
+    "plot_lifetime",
     "plot_loss",
+    "plot_next",
     "plot_optimum",
     "plot_pareto",
     "plot_posterior",
+    "plot_regret",
     "plot_residuals",
     "plot_sizes",
     "plot_sweeps",
+    "plot_wall",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
-from matplotlib.transforms import ScaledTranslation
+from matplotlib.transforms import Bbox, ScaledTranslation
 
 from bayes_scaling.errors import SpecError
 from bayes_scaling.plots._ticks import count, log_axis
@@ -25,6 +25,14 @@ PROBS = (0.05, 0.25, 0.5, 0.75, 0.95)
 BANDS = "median, 50 % and 90 % intervals"
 COMPUTE = "training compute C = 6ND (FLOP)"
 SMALL = 8
+SIDES = (  # offset in points, and which end of the label is there
+    ((7, 0), "left", "center"),
+    ((-7, 0), "right", "center"),
+    ((0, 7), "center", "bottom"),
+    ((0, -7), "center", "top"),
+    ((8, -9), "left", "top"),
+    ((-8, 9), "right", "bottom"),
+)
 
 
 def panels(
@@ -147,3 +155,23 @@ def ratio_bar(points: Any, axes: Axes | list[Axes]) -> None:
     log_axis(bar.ax.yaxis, count)
     bar.set_label("tokens per parameter of the run")
     bar.outline.set_visible(False)  # pyright: ignore
+
+
+def name_points(ax: Axes, at: np.ndarray, names: Sequence[str]) -> None:
+    """Name points, each on the first side where its name covers no mark and no other name.
+
+    `at` is (point, 2), in data; points past the names are kept clear and get none.
+    """
+    ax.figure.draw_without_rendering()  # pyright: ignore - limits and sizes are settled by this
+    marks = ax.transData.transform(at)
+    taken = [Bbox.from_extents(x - 5, y - 5, x + 5, y + 5) for x, y in marks]
+    renderer = ax.figure.canvas.get_renderer()  # pyright: ignore
+    for name, place in zip(names, at, strict=False):
+        for i, (offset, across, up) in enumerate(SIDES):
+            text = ax.annotate(name, tuple(place), offset, textcoords="offset points",
+                               ha=across, va=up, fontsize=SMALL, zorder=6)  # fmt: skip
+            box = text.get_window_extent(renderer)
+            if not any(box.overlaps(t) for t in taken) or i == len(SIDES) - 1:
+                taken.append(box)
+                break
+            text.remove()

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.transforms import Bbox
 
 from bayes_scaling.data.accounting import flops_6nd
 from bayes_scaling.data.datasets import load_dataset
@@ -23,14 +22,6 @@ from bayes_scaling.trust import warn_if_untrusted
 
 POINTS = 40
 BUDGETS = (1e18, 1e27)
-SIDES = (  # offset in points, and which end of the label is there
-    ((7, 0), "left", "center"),
-    ((-7, 0), "right", "center"),
-    ((0, 7), "center", "bottom"),
-    ((0, -7), "center", "top"),
-    ((8, -9), "left", "top"),
-    ((-8, 9), "right", "bottom"),
-)
 
 
 def plot_sizes(
@@ -119,19 +110,7 @@ def _sizes(label: str, school: Any, grid: np.ndarray) -> tuple[np.ndarray, str]:
 
 
 def _place(ax: Axes, points: pd.DataFrame) -> None:
-    """Mark the models, each label on the first side where it covers no mark and no other label."""
+    """Mark the models."""
     at = np.column_stack([flops_6nd(points["params"], points["tokens"]), points["params"]])
     ax.plot(*at.T, "D", color="white", markeredgecolor=style.INK, markersize=6, zorder=5)
-    ax.figure.draw_without_rendering()  # pyright: ignore - limits and sizes are settled by this
-    marks = ax.transData.transform(at)
-    taken = [Bbox.from_extents(x - 5, y - 5, x + 5, y + 5) for x, y in marks]
-    renderer = ax.figure.canvas.get_renderer()  # pyright: ignore
-    for name, place in zip(points["name"], at, strict=True):
-        for i, (offset, across, up) in enumerate(SIDES):
-            text = ax.annotate(str(name), tuple(place), offset, textcoords="offset points",
-                               ha=across, va=up, fontsize=style.SMALL, zorder=6)  # fmt: skip
-            box = text.get_window_extent(renderer)
-            if not any(box.overlaps(t) for t in taken) or i == len(SIDES) - 1:
-                taken.append(box)
-                break
-            text.remove()
+    style.name_points(ax, at, [str(n) for n in points["name"]])
