@@ -22,7 +22,8 @@ def _objective(p: Any, reference: Any, n: Any, d: Any, y: Any, weight: Any, delt
     theta = dict(zip(("E", "a0", "b0", "alpha", "beta"), jnp.exp(p), strict=True))
     law = Chinchilla(reference=(("params", reference[0]), ("tokens", reference[1])))
     gap = jnp.abs(jnp.log(law(theta, {"params": jnp.exp(n), "tokens": jnp.exp(d)})) - y)
-    huber = jnp.where(gap < delta, 0.5 * gap**2, delta * (gap - 0.5 * delta))
+    near = jnp.minimum(gap, delta)
+    huber = near * (gap - 0.5 * near)
     return jnp.sum(weight * huber)
 
 

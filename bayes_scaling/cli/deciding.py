@@ -263,7 +263,7 @@ def _plans_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Any:
     made = table(title)
     case = next((k for k in ("budget", "target") if k in rows[0]), None)
     paid = "dollars" in rows[0]
-    heads = ("plan", "params", "tokens", "FLOP", "loss of a run", "wasted", "95 % below")
+    heads = ("plan", "params", "tokens", "FLOP", "loss of a run", "wasted", "worst 5 %")
     for head in (*heads, *(["dollars"] if paid else [])):
         made.add_column(head, justify="left" if head == "plan" else "right", no_wrap=True)
     before = None
@@ -276,10 +276,10 @@ def _plans_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Any:
         if math.isnan(row["tokens"]):
             made.add_row(name, _size(row["params"]), "none")
             continue
-        cells = [name, size(row["params"]), size(row["tokens"]),
-                 flop(row["training"] + row["serving"]),
+        cost = row["training"] + row["serving"]
+        cells = [name, size(row["params"]), size(row["tokens"]), flop(cost),
                  f"{row['loss_low']:.3f} to {row['loss_high']:.3f}", f"{row['wasted']:.1%}",
-                 f"{row['wasted_95']:.1%}", *([f"{row['dollars']:,.0f}"] if paid else [])]  # fmt: skip
+                 f"{row['wasted_95']:.1%}", *([size(row["dollars"])] if paid else [])]  # fmt: skip
         made.add_row(*cells, style=None if row["allowed"] else "dim")
         if not row["allowed"]:
             made.add_row("    not allowed", style="dim")

@@ -20,6 +20,7 @@ FINE, ROUGH = 18, 14  # golden-section steps: 12 e-folds to 2e-3, and a least co
 POLISH, NEAR = 3, 3e-4  # Newton's steps on the place itself, and their differences in ln N
 BLOCK = 200  # draws at once: what stays in a core's cache
 FEWEST = 1.0  # tokens: what a plan gets whose size alone costs more than there is
+HUGE = 1e3  # above the logarithm of any loss
 ROUNDS, STEP, CLOSE = 40, 1e-3, 1e-12  # of Newton's method in ln C
 
 
@@ -110,10 +111,13 @@ class Problem:
 
         def lost(n: Any) -> Any:
             size = np.exp(n)
-            return np.log(self.loss(size, self.tokens_for(cost, size)) - self.floor * (1 - 1e-12))
+            left = self.loss(size, self.tokens_for(cost, size)) - self.floor * (1 - 1e-12)
+            return np.where(n < most, np.log(left), HUGE + n)  # serving alone costs more: downwards
 
         # Serving takes sizes down, a wall takes them up; both are bounded by what the cost allows.
-        n = _least(lost, np.log(params), WIDE, FINE, POLISH)
+        with np.errstate(divide="ignore"):
+            most = np.log(cost / serving_flops(1.0, self.served))
+        n = _least(lost, np.minimum(np.log(params), most), WIDE, FINE, POLISH)
         return np.exp(n), self.tokens_for(cost, np.exp(n))
 
     def cheapest(self, loss: Any, steps: int = FINE, polish: int = POLISH) -> tuple[Any, Any]:

@@ -28,9 +28,9 @@ from bayes_scaling.results import SAMPLES
 from bayes_scaling.trust import warn_if_untrusted
 
 Criterion = Literal["mean", "cvar", "worst"]
-RULES: Mapping[str, Any] = {"20 tokens per parameter": 20.0, "Kaplan 2020": "kaplan-size"}
+RULES: Mapping[str, Any] = {"20:1": 20.0, "Kaplan 2020": "kaplan-size"}
 SUMMARY = ["q05", "q50", "q95", "mean"]
-LABELS = {"mean": "least expected", "cvar": "least in the worst cases", "worst": "least worst"}
+LABELS = {"mean": "plan: mean", "cvar": "plan: cvar", "worst": "plan: worst"}
 UNITS = {"params": "params", "tokens": "tokens", "loss": "nat/token", "loss_run": "nat/token",
          "excess": "nat/token", "flops": "FLOP", "wasted": "FLOP", "wasted_share": "1",
          "params_opt": "params", "tokens_opt": "tokens", "loss_opt": "nat/token",
@@ -142,6 +142,7 @@ def decide(
         mine = np.where(rows.kinds == "rule", np.inf, score[CRITERIA.index(criterion)])
         chosen = rows.names[np.argmin(mine, axis=1)]
     dim = scenario.dim
+    labels = {d: c for d, c in fit["posterior"].coords.items() if d in SAMPLES}
     out = xr.Dataset({k: ((*SAMPLES, dim, "config"), v.reshape(*samples, *v.shape[1:]))
                       for k, v in values.items()})  # fmt: skip
     for name, value in optima.items():
@@ -162,7 +163,7 @@ def decide(
                              "kind": ("config", rows.kinds.astype(object)),
                              "criterion": list(CRITERIA), "beyond": ((dim, "config"), far),
                              **({"summary": SUMMARY} if tried else {}),
-                             **{d: fit["posterior"][d] for d in SAMPLES}})  # fmt: skip
+                             **labels})  # fmt: skip
     out[dim].attrs["units"] = "FLOP" if dim == "budget" else "nat/token"
     out.attrs = {
         "trust": trust,

@@ -155,7 +155,9 @@ def wall_year(
         year = since + np.log(crossing / flops) / np.log(grows)
     year = year.where(grows > 1, np.inf)
     out = {"year": year.assign_attrs(units="year"), "flops": crossing.assign_attrs(units="FLOP")}
-    return xr.Dataset(out, attrs={"trust": trust}).assign_coords({d: found[d] for d in SAMPLES})
+    return xr.Dataset(out, attrs={"trust": trust}).assign_coords(
+        {d: c for d, c in found.items() if d in SAMPLES}
+    )
 
 
 def _asked(fit: xr.DataTree, log_flops: xr.DataArray, group: str | None) -> xr.DataArray:
