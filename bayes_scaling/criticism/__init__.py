@@ -13,6 +13,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "check": ["Check", "check"],
         "folds": ["kfold"],
         "future": ["leave_future_out"],
+        "gate": ["Gate", "gate"],
+        "in_flight": ["InFlight", "in_flight"],
         "predictive": ["predictive_p"],
         "refits": ["bootstrap", "exact_loo"],
     },

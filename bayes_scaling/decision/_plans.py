@@ -282,7 +282,8 @@ def reachable(plans: Plans) -> None:
     p = scenario.probability
     for case, chance in zip(scenario.targets, np.isfinite(cost).mean(axis=0).ravel(), strict=True):
         if chance < p:
-            floor = problem.floor
+            walled = problem.unique is not None
+            floor = problem.loss(np.inf, np.inf) if walled else problem.floor
             run = floor * np.exp(plans.shift) if plans.relative else floor + plans.shift
             least = np.quantile(run, p)
             msg = (f"LossTarget({case:g}, probability={p:g}): runs measure that with probability "

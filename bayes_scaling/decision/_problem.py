@@ -16,7 +16,7 @@ from bayes_scaling.laws.repetition import fed_by
 
 PER_TOKEN = float(flops_6nd(1.0, 1.0))  # training FLOP per parameter and token
 WIDE = 6.0  # e-folds of size searched on either side of the plain optimum
-FINE, ROUGH = 18, 14  # golden-section steps: 12 e-folds to 2e-3, and a least cost to 1e-6 of it
+FINE, ROUGH = 18, 12  # golden-section steps: 12 e-folds to 2e-3, and to 4e-2
 POLISH, NEAR = 3, 3e-4  # Newton's steps on the place itself, and their differences in ln N
 BLOCK = 200  # draws at once: what stays in a core's cache
 FEWEST = 1.0  # tokens: what a plan gets whose size alone costs more than there is
@@ -145,12 +145,12 @@ class Problem:
 
         def part(rows: slice) -> Any:
             some = self.part(rows)
-            return some.cost(*some.cheapest(loss[rows], ROUGH, polish=0))
+            return some.cost(*some.cheapest(loss[rows], ROUGH, polish=1))
 
         with ThreadPoolExecutor() as pool:  # NumPy lets go of the interpreter in its loops
             return np.concatenate(list(pool.map(part, blocks)))
 
-    def part(self, rows: slice) -> "Problem":
+    def part(self, rows: Any) -> "Problem":
         """Return the problem of some draws."""
 
         def some(values: Any) -> Any:

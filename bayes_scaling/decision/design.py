@@ -1,8 +1,6 @@
 """Which run next: how much less a decision is expected to waste once a run is known."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,17 +10,16 @@ import xarray as xr
 from bayes_scaling._writing import flop, size
 from bayes_scaling.data.accounting import flops_6nd
 from bayes_scaling.data.numbers import one_number, positive
+from bayes_scaling.decision._imagined import Imagined, imagine
 from bayes_scaling.decision._plans import Plans, plans_of, searched
 from bayes_scaling.decision._scenario import Scenario, amounts_of, read
 from bayes_scaling.decision.items import Shelf
 from bayes_scaling.errors import SpecError
-from bayes_scaling.predict import flops_reference
-from bayes_scaling.results import SAMPLES, model_of, theta_of
+from bayes_scaling.results import SAMPLES, theta_of
 from bayes_scaling.trust import warn_if_untrusted
 
-TRUTHS, INNER = 200, 1000  # outcomes that are imagined, and draws that they are weighed by
+DRAWS = 4000
 COSTS, RATIOS = (1e-4, 1e-3, 1e-2, 1e-1), (5.0, 20.0, 80.0)  # candidates, if nobody names any
-FEW = 20.0  # effective draws below which a candidate's figures are noise
 LEVEL = 0.9
 
 
@@ -65,8 +62,8 @@ def next_runs(
         `params`, `tokens`, `cost` (FLOP); `gain`, the expected drop in the decision's waste, FLOP,
         with `gain_se` its Monte Carlo error; `per_flop`, gain over cost; `worth`, whether gain is
         more than price times cost; `variance_drop`, the share by which the variance of ln N* is
-        expected to fall; `effective`, the median number of draws that outcomes leave; `rank` by
-        `per_flop`, from 1. The set over pick: `pick`, positions of candidates, and `pick_gain`, the
+        expected to fall; `rank` by `per_flop`, from 1; `way`, how outcomes were imagined, "weights"
+        or "regression". The set over pick: `pick`, positions of candidates, and `pick_gain`, the
         gain of all picks up to this one. Attributes: `waste`, what the decision is expected to
         waste now, FLOP, which no runs can save more than; `verdict`, in a sentence. `run_cards`
         tells each candidate's case.
@@ -78,16 +75,18 @@ def next_runs(
 
     Notes
     -----
-    Preposterior analysis: a draw is taken for the truth and gives the candidate's outcome, its own
-    draw set aside, the others are reweighted by that outcome's likelihood, and the plan with least
-    expected waste is chosen anew. It is chosen on one half of the draws and judged on the other,
-    so that a plan is not praised for the noise that chose it. Outcomes of a set are imagined
-    together: the second run is worth what it adds to the first. The law is taken to hold.
+    Preposterior analysis: draws are in turn the truth and give the candidate's outcome, scatter
+    included; all draws are weighted by the likelihood of that outcome, and the plan that is best
+    then is compared with the one that is best now. Where outcomes leave fewer than 60 effective
+    draws, as before there are many runs, what plans waste is regressed on outcomes instead (linear,
+    quadratic and cubic terms), plans chosen by a regression on one half of the draws and judged by
+    what they waste in the other: rougher, and `gain_se` says how rough. Outcomes of a set are
+    imagined together: the second run is worth what it adds. The law is taken to hold.
 
     References
     ----------
-    Raiffa and Schlaifer 1961, Applied Statistical Decision Theory; Lindley 1956,
-    doi:10.1214/aoms/1177728069 (the variance rule it is compared with).
+    Raiffa and Schlaifer 1961, Applied Statistical Decision Theory; Strong, Oakley, Brennan and
+    Breeze 2015, doi:10.1177/0272989X15575286 (the value of a sample by regression).
 
     Examples
     --------
@@ -113,8 +112,8 @@ def next_runs(
         msg = f"spend: {left:.4g} FLOP; the cheapest candidate costs {cost.min():.4g}"
         raise SpecError(msg)
     imagined = _imagined(fit, scenario, runs, group, seed)
-    gain, error, drop, effective = imagined.gains(np.zeros((1, 1)))
-    picks, totals = _set(imagined, gain, cost, most, left, price)
+    first = gain, error, drop, way = imagined.gains([])
+    picks, totals = _set(imagined, first, cost, most, left, price)
     made = xr.Dataset(
         {
             "params": ("candidate", runs["params"].to_numpy(float), {"units": "params"}),
@@ -125,7 +124,7 @@ def next_runs(
             "per_flop": ("candidate", gain / cost, {"units": "1"}),
             "worth": ("candidate", gain > price * cost),
             "variance_drop": ("candidate", drop, {"units": "1"}),
-            "effective": ("candidate", effective, {"units": "draws"}),
+            "way": ("candidate", way.astype(object)),
             "rank": ("candidate", np.argsort(np.argsort(-gain / cost)) + 1),
             "pick": ("pick", np.array(picks, int)),
             "pick_gain": ("pick", np.array(totals, float), {"units": "FLOP"}),
@@ -175,75 +174,8 @@ def run_cards(found: xr.Dataset, most: int = 5) -> list[str]:
             f"what being wrong about the law now costs: {worth} than it takes. It takes "
             f"{_percent(float(one.variance_drop))} of the variance of the best size away."
         )
-        if float(one.effective) < FEW:
-            text += (
-                " Its outcome would leave too few of the draws to be sure of these figures: make it"
-                " in steps, or fit with more draws."
-            )
         out.append(text)
     return out
-
-
-@dataclass(frozen=True)
-class Imagined:
-    """Outcomes of candidates under draws that are taken for the truth.
-
-    Parameters
-    ----------
-    regret : (draw, plan) array
-        What plans waste, FLOP.
-    log_size : (draw,) array
-        ln N* of every draw.
-    density : callable
-        Position of a candidate to (truth, draw) log likelihoods.
-    count : int
-        Of candidates.
-    own : (truth,) array
-        The draw that every truth is.
-    """
-
-    regret: np.ndarray
-    log_size: np.ndarray
-    density: Callable[[int], np.ndarray]
-    count: int
-    own: np.ndarray
-
-    @property
-    def waste(self) -> float:
-        """What the best plan now is expected to waste."""
-        return float(self.regret.mean(axis=0).min())
-
-    def gains(self, known: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Return of every candidate, beside what is `known`, gain, its error, and the rest."""
-        out = [self.gain(known + self.density(i)) for i in range(self.count)]
-        return tuple(np.array(v) for v in zip(*out, strict=True))
-
-    def gain(self, log_weights: np.ndarray) -> tuple[float, float, float, float]:
-        """Return the gain of outcomes with these log likelihoods, (truth, draw)."""
-        logs = np.broadcast_to(log_weights, (len(self.own), len(self.regret))).copy()
-        logs[np.arange(len(self.own)), self.own] = -np.inf
-        weights = np.exp(logs - logs.max(axis=1, keepdims=True))
-        weights /= weights.sum(axis=1, keepdims=True)
-        saved = np.nanmean([self._saved(weights, half) for half in (0, 1)], axis=0)
-        mean = weights @ self.log_size
-        variance = (weights @ self.log_size**2 - mean**2).mean()
-        error = float(np.nanstd(saved) / np.sqrt(len(saved)))
-        effective = float(np.median(1 / (weights**2).sum(axis=1)))
-        drop = 1 - float(variance / np.var(self.log_size))
-        return float(np.nanmean(saved)), error, drop, effective
-
-    def _saved(self, weights: np.ndarray, half: int) -> np.ndarray:
-        """Return what every outcome saves: plans chosen on one half of the draws, now and then."""
-        middle = len(self.regret) // 2
-        halves = slice(middle), slice(middle, None)
-        on, by = self.regret[halves[half]], self.regret[halves[1 - half]]
-        now = by[:, np.argmin(on.mean(axis=0))]
-        judges = weights[:, halves[1 - half]]
-        after = np.argmin(weights[:, halves[half]] @ on, axis=1)
-        waste = judges @ by
-        saved = judges @ now - waste[np.arange(len(after)), after]
-        total = judges.sum(axis=1)
-        return np.where(total > 0, saved / np.where(total > 0, total, 1.0), np.nan)
 
 
 def _imagined(fit: xr.DataTree, scenario: Scenario, runs: pd.DataFrame, group: Any,
@@ -251,19 +183,16 @@ def _imagined(fit: xr.DataTree, scenario: Scenario, runs: pd.DataFrame, group: A
     count = int(np.prod([fit["posterior"].sizes[d] for d in SAMPLES]))
     served, unique = amounts_of(scenario, count, seed)
     plans = plans_of(fit, scenario, served, unique, group, seed)
-    every = slice(None, None, max(1, count // INNER))
-    few = Plans(plans.problem.part(every), scenario, plans.shift[every], plans.relative)
-    theta = {k: v.transpose(*SAMPLES).values.reshape(-1)[every]
+    # In random order, so that neither half of the draws is one chain's or the proposal's first.
+    order = np.random.default_rng([seed, 6]).permutation(count)[:DRAWS]
+    few = Plans(plans.problem.part(order), scenario, plans.shift[order], plans.relative)
+    theta = {k: v.transpose(*SAMPLES).values.reshape(-1)[order]
              for k, v in theta_of(fit, group).items()}  # fmt: skip
-    rng = np.random.default_rng([seed, 6])
-    own = rng.permutation(len(few.shift))[:TRUTHS]
-    regret, log_size = _regret(few, scenario)
-    density = partial(_density, fit, runs, theta, own, [seed, 7])
-    return Imagined(regret, log_size, density, len(runs), own)
+    return imagine(fit, runs, theta, *_regret(few, scenario), seed)
 
 
-def _regret(plans: Plans, scenario: Scenario) -> tuple[np.ndarray, np.ndarray]:
-    """Return what buildable plans waste in every draw, and every draw's ln N*."""
+def _regret(plans: Plans, scenario: Scenario) -> tuple[np.ndarray, bool, np.ndarray]:
+    """Return what plans waste in every draw, whether they are a grid, and every draw's ln N*."""
     best = plans.optimum()[0]
     shelf = scenario.get(Shelf)
     if shelf:
@@ -280,74 +209,47 @@ def _regret(plans: Plans, scenario: Scenario) -> tuple[np.ndarray, np.ndarray]:
         raise SpecError(msg)
     params, tokens = params[allowed][None, None], tokens[allowed][None, None]
     wasted = plans.wasted(params, tokens, plans.problem.loss(params, tokens))[1]
-    return wasted[:, 0, :], np.log(best).ravel()
+    return wasted[:, 0, :], shelf is None, np.log(best).ravel()
 
 
 def _around(plans: Plans, best: np.ndarray) -> np.ndarray:
     """Return sizes that some outcome may make the best: those of the draws, and about them."""
     found = searched(plans, LEVEL)
     ends = [*np.quantile(best, [0.001, 0.999]), *(float(v[0]) for v in found.best.values())]
-    return np.geomspace(min(ends) / 2, max(ends) * 2, 61)[None, None]
+    return np.geomspace(min(ends) / 2, max(ends) * 2, 41)[None, None]
 
 
-def _density(fit: Any, runs: Any, theta: Any, own: Any, seed: Any, i: int) -> np.ndarray:
-    """Return log likelihoods of one candidate's outcomes: truths by draws, as float32."""
-    import jax
-
-    model, run = model_of(fit), runs.iloc[i]
-    x: dict[str, Any] = {k: float(run[k]) for k in ("params", "tokens", "flops")}
-    if "flops" in model.inputs:
-        x["flops_ref"] = flops_reference(fit)
-    lacking = [c for c in model.observation.inputs if c not in x and c in runs]
-    x |= {c: float(run[c]) for c in lacking}
-    mean = model.law(theta, x)
-    truth = {k: v[own] for k, v in theta.items()}
-    seen = model.observation.draw(np.random.default_rng([*seed, i]), mean[own], truth, x)
-    with jax.enable_x64(True):
-        return np.asarray(_logs(model.observation, mean, theta, x, seen[:, None]), np.float32)
-
-
-def _logs(observation: Any, mean: Any, theta: Any, x: Any, seen: Any) -> Any:
-    import jax
-
-    global _COMPILED
-    if _COMPILED is None:
-        _COMPILED = jax.jit(
-            lambda of, mu, t, at, y: of.distribution(mu, t, at).log_prob(y), static_argnums=0
-        )
-    return _COMPILED(observation, mean, theta, x, seen)
-
-
-_COMPILED: Any = None  # made when first used, since importing must not import JAX
-
-
-def _set(imagined: Imagined, gain: Any, cost: Any, most: int, spend: float,
+def _set(imagined: Imagined, first: Any, cost: Any, most: int, spend: float,
          price: float) -> tuple[list[int], list[float]]:  # fmt: skip
-    """Choose a set greedily, by gain per FLOP and by gain less cost; keep the better of the two.
+    """Choose a set greedily in three ways, and keep the one that is worth most.
 
-    Under a limit of cost the first alone may take many cheap runs that stand in the way of the one
-    that matters, the second one run where several cheap ones would do.
+    By gain per FLOP, by gain less cost, and by the drop of variance: under a limit of cost the
+    first may take many cheap runs in the way of the one that matters; where no run alone says
+    anything of the best size, as it takes several to tell size from data, the third goes on.
     """
-    tries = []
-    for per_flop in (True, False):
+    best_net, best = 0.0, ([], [])
+    ways = ["net", *(["per flop"] if np.isfinite(spend) else [])]
+    ways += ["variance"] if "regression" in first[3] else []
+    for way in ways:
         picks, totals = [], []
-        known, sure, now, left = np.zeros((1, 1)), 0.0, gain, spend
+        gain, drop, sure, left = first[0], first[2], 0.0, spend
         while len(picks) < most:
-            more = now - sure
-            fine = (cost <= left) & ~np.isin(np.arange(len(cost)), picks) & (more > price * cost)
+            more = gain - sure
+            fine = (cost <= left) & ~np.isin(np.arange(len(cost)), picks)
+            fine &= (more > price * cost) | (way == "variance")
             if not fine.any():
                 break
-            value = more / cost if per_flop else more - price * cost
-            best = int(np.argmax(np.where(fine, value, -np.inf)))
-            picks.append(best)
-            totals.append(float(now[best]))
-            known, sure, left = known + imagined.density(best), float(now[best]), left - cost[best]
+            value = {"per flop": more / cost, "net": more - price * cost, "variance": drop}[way]
+            one = int(np.argmax(np.where(fine, value, -np.inf)))
+            picks.append(one)
+            totals.append(float(gain[one]))
+            sure, left = float(gain[one]), left - cost[one]
+            net = sure - price * float(cost[picks].sum())
+            if net > best_net:
+                best_net, best = net, (list(picks), list(totals))
             if len(picks) < most:
-                now = imagined.gains(known)[0]
-        net = (totals[-1] if totals else 0.0) - price * float(cost[picks].sum())
-        tries.append((net, picks, totals))
-    best_of = max(tries, key=lambda t: t[0])
-    return best_of[1], best_of[2]
+                gain, _, drop, _ = imagined.gains(picks)
+    return best
 
 
 def _candidates(given: Any, budget: float) -> pd.DataFrame:
