@@ -11,7 +11,7 @@ from cyclopts import App, CycloptsError
 from bayes_scaling import __version__
 from bayes_scaling._terminal import complain, flush
 from bayes_scaling.cli.asking import allocate, predict
-from bayes_scaling.cli.deciding import decide, next_
+from bayes_scaling.cli.deciding import decide, gate, next_
 from bayes_scaling.cli.demo import demo
 from bayes_scaling.cli.fitting import check, fit
 from bayes_scaling.cli.settings import recommend
@@ -35,7 +35,7 @@ app = App(
     help_format="markdown",
     version=__version__,
 )
-COMMANDS = demo, fit, check, predict, allocate, recommend, decide, next_  # in the order of use
+COMMANDS = demo, fit, check, predict, allocate, recommend, decide, next_, gate  # in order of use
 for place, command in enumerate(COMMANDS):
     app.command(
         command, name=command.__name__.rstrip("_"), sort_key=place

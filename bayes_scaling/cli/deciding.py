@@ -1,4 +1,4 @@
-"""`decide` and `next`: one plan under a scenario, and the run that would teach most."""
+"""`decide`, `next`, `gate`: one plan, the run that teaches most, the check before the big one."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,16 +8,19 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-from bayes_scaling._terminal import console, table
+from bayes_scaling._terminal import console, table, to_number
 from bayes_scaling._writing import flop, number, size
 from bayes_scaling.cli._common import (
+    UNTRUSTED,
     Json,
     Number,
     Numbers,
+    Pairs,
     Reading,
     bs,
     emit,
     fit_from,
+    pairs,
     runs_from,
     trust_status,
     untrusted_once,
@@ -257,6 +260,76 @@ def next_(
             out.print(f"{card}\n")
         out.print(f"[bold]{found.attrs['verdict']}[/]{warning(trust)}")
     return trust_status(trust)
+
+
+def gate(
+    fit: str,
+    /,
+    *,
+    runs: str | None = None,
+    params: Numbers | None = None,
+    tokens: Numbers | None = None,
+    loss: Numbers | None = None,
+    target: float | None = None,
+    plan: Annotated[Pairs | None, Parameter(name="--plan")] = None,
+    probability: float = 0.9,
+    out: Path | None = None,
+    group: str | None = None,
+    seed: int = 0,
+    json: Json = False,
+) -> int:
+    """Judge a fit by validation runs it has not seen, before a larger run is paid for.
+
+    `bayes-scaling gate chinchilla --params 30B --tokens 600B --loss 2.02`
+
+    Parameters
+    ----------
+    fit : str
+        A file that `fit` wrote, or the name of a model card, for its published posterior.
+    runs : str
+        A table of the validation runs; or give the next three.
+    params : list of float
+        Their sizes, such as 30B.
+    tokens : list of float
+        Their training tokens, such as 600B.
+    loss : list of float, nats/token
+        Their measured losses.
+    target : float, nats/token
+        The loss that the planned run is to reach; needs --plan.
+    plan : list of NAME=NUMBER
+        The planned run, such as ``--plan params=70B --plan tokens=1.4T``.
+    probability : float
+        With which the plan must reach the target.
+    out : Path
+        Where to write the posterior that knows these runs.
+    group : str
+        Which group of a pooled model.
+    seed : int
+        Of the scatter of new runs.
+    json : bool
+        Write JSON to standard output, and nothing else.
+    """
+    given = {"params": params, "tokens": tokens, "loss": loss}
+    given = {k: list(v) for k, v in given.items() if v}
+    if (runs is None) == (not given):
+        msg = "give either --runs TABLE, or --params, --tokens and --loss of the validation runs"
+        raise SpecError(msg)
+    table = given if runs is None else runs_from(runs, Reading())
+    big = {k: to_number(v) for k, v in pairs("--plan", plan).items()} or None
+    fitted = fit_from(fit)
+    with untrusted_once():
+        came = bs.gate(fitted, table, target=target, plan=big, probability=probability,
+                       group=group, seed=seed)  # fmt: skip
+    if out:
+        bs.save_fit(came.fit, out)
+    if json:
+        emit({"fit": fit, "status": came.status, "p": came.p, "bayes_factor": came.bayes_factor,
+              "before": came.before, "after": came.after,
+              "runs": came.to_frame().to_dict("records"),
+              "findings": [f._asdict() for f in came.findings]})  # fmt: skip
+    else:
+        console().print(str(came), soft_wrap=True, markup=False)
+    return UNTRUSTED if came.status == "STOP" else 0
 
 
 def _plans_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Any:

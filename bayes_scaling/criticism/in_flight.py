@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_scaling.criticism.gate import Finding, Status, page, pit_of, read_sizes, refuse, worst
+from bayes_scaling.criticism._evidence import pit_of
+from bayes_scaling.criticism._findings import Finding, Status, page, worst
+from bayes_scaling.criticism._reading import read_sizes, refuse
 from bayes_scaling.data.numbers import one_number, values_of
 from bayes_scaling.errors import SpecError
 from bayes_scaling.inference.sampling import counted, sample

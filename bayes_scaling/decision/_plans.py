@@ -176,7 +176,7 @@ def searched(plans: Plans, level: float) -> Searched:
         top = np.argmin(score, axis=1)
         beside = [np.clip(top + k, 0, params.shape[-1] - 1)[:, None] for k in (-1, 1)]
         ends = [np.take_along_axis(params[0], k, 1)[:, 0] for k in beside]
-        near = np.geomspace(*ends, ZOOM, axis=1)[None]
+        near = np.geomspace(ends[0], ends[1], ZOOM, axis=1)[None]
         fine = _scores(few, near, level)[0][criterion]
         best[criterion] = np.take_along_axis(near[0], fine.argmin(axis=1)[:, None], 1)[:, 0]
     with np.errstate(invalid="ignore"):

@@ -10,9 +10,9 @@ import xarray as xr
 from bayes_scaling._writing import flop, size
 from bayes_scaling.data.accounting import flops_6nd
 from bayes_scaling.data.numbers import one_number, positive
-from bayes_scaling.decision._imagined import Imagined, imagine
-from bayes_scaling.decision._plans import Plans, plans_of, searched
-from bayes_scaling.decision._scenario import Scenario, amounts_of, read
+from bayes_scaling.decision._imagined import NODES, Imagined, outcomes_of
+from bayes_scaling.decision._plans import Plans, plans_of
+from bayes_scaling.decision._scenario import TOLERANCE, Scenario, amounts_of, read
 from bayes_scaling.decision.items import Shelf
 from bayes_scaling.errors import SpecError
 from bayes_scaling.results import SAMPLES, theta_of
@@ -20,7 +20,6 @@ from bayes_scaling.trust import warn_if_untrusted
 
 DRAWS = 4000
 COSTS, RATIOS = (1e-4, 1e-3, 1e-2, 1e-1), (5.0, 20.0, 80.0)  # candidates, if nobody names any
-LEVEL = 0.9
 
 
 def next_runs(
@@ -62,11 +61,10 @@ def next_runs(
         `params`, `tokens`, `cost` (FLOP); `gain`, the expected drop in the decision's waste, FLOP,
         with `gain_se` its Monte Carlo error; `per_flop`, gain over cost; `worth`, whether gain is
         more than price times cost; `variance_drop`, the share by which the variance of ln N* is
-        expected to fall; `rank` by `per_flop`, from 1; `way`, how outcomes were imagined, "weights"
-        or "regression". The set over pick: `pick`, positions of candidates, and `pick_gain`, the
-        gain of all picks up to this one. Attributes: `waste`, what the decision is expected to
-        waste now, FLOP, which no runs can save more than; `verdict`, in a sentence. `run_cards`
-        tells each candidate's case.
+        expected to fall; `rank` by `per_flop`, from 1. The set over pick: `pick`, positions of
+        candidates, and `pick_gain`, the gain of all picks up to this one. Attributes: `waste`, what
+        the decision is expected to waste now, FLOP, which no runs can save more than; `verdict`, in
+        a sentence. `run_cards` tells each candidate's case.
 
     Raises
     ------
@@ -75,13 +73,13 @@ def next_runs(
 
     Notes
     -----
-    Preposterior analysis: draws are in turn the truth and give the candidate's outcome, scatter
-    included; all draws are weighted by the likelihood of that outcome, and the plan that is best
-    then is compared with the one that is best now. Where outcomes leave fewer than 60 effective
-    draws, as before there are many runs, what plans waste is regressed on outcomes instead (linear,
-    quadratic and cubic terms), plans chosen by a regression on one half of the draws and judged by
-    what they waste in the other: rougher, and `gain_se` says how rough. Outcomes of a set are
-    imagined together: the second run is worth what it adds. The law is taken to hold.
+    Preposterior analysis: every draw is once the truth and gives the candidates' outcomes, scatter
+    included. A regression of ln N* on outcomes (linear, quadratic and cubic terms; fitted on one
+    half of the draws, used on the other) is what a planner would be told; the plan then follows
+    it, and misses only by what is left of ln N*. Each draw's own curve of waste against size turns
+    what is left into FLOP. Outcomes of a set are regressed on together: the second run is worth
+    what it adds. What runs teach of the curves' steepness is left out, and the law is taken to
+    hold.
 
     References
     ----------
@@ -112,7 +110,7 @@ def next_runs(
         msg = f"spend: {left:.4g} FLOP; the cheapest candidate costs {cost.min():.4g}"
         raise SpecError(msg)
     imagined = _imagined(fit, scenario, runs, group, seed)
-    first = gain, error, drop, way = imagined.gains([])
+    first = gain, error, drop = imagined.gains([])
     picks, totals = _set(imagined, first, cost, most, left, price)
     made = xr.Dataset(
         {
@@ -124,7 +122,6 @@ def next_runs(
             "per_flop": ("candidate", gain / cost, {"units": "1"}),
             "worth": ("candidate", gain > price * cost),
             "variance_drop": ("candidate", drop, {"units": "1"}),
-            "way": ("candidate", way.astype(object)),
             "rank": ("candidate", np.argsort(np.argsort(-gain / cost)) + 1),
             "pick": ("pick", np.array(picks, int)),
             "pick_gain": ("pick", np.array(totals, float), {"units": "FLOP"}),
@@ -188,35 +185,34 @@ def _imagined(fit: xr.DataTree, scenario: Scenario, runs: pd.DataFrame, group: A
     few = Plans(plans.problem.part(order), scenario, plans.shift[order], plans.relative)
     theta = {k: v.transpose(*SAMPLES).values.reshape(-1)[order]
              for k, v in theta_of(fit, group).items()}  # fmt: skip
-    return imagine(fit, runs, theta, *_regret(few, scenario), seed)
+    best = few.optimum()[0]
+    ends, shelf = _allowed(few, scenario, best)
+    params = best * np.exp(NODES)
+    tokens = few.tokens(params)
+    lacking = tokens <= 0  # serving alone costs more than there is: all of it is wasted
+    trained = np.where(lacking, 1.0, tokens)
+    cost, wasted = few.wasted(params, trained, few.problem.loss(params, trained))
+    wasted = np.where(lacking, cost, wasted)[:, 0, :]
+    root = np.sqrt(wasted) * np.sign(NODES)
+    return Imagined(np.log(best).ravel(), root, ends, shelf, outcomes_of(fit, runs, theta, seed))
 
 
-def _regret(plans: Plans, scenario: Scenario) -> tuple[np.ndarray, bool, np.ndarray]:
-    """Return what plans waste in every draw, whether they are a grid, and every draw's ln N*."""
-    best = plans.optimum()[0]
+def _allowed(plans: Plans, scenario: Scenario, best: np.ndarray) -> tuple[Any, Any]:
+    """Return ln N that plans may have: from where to where, and a shelf's own."""
     shelf = scenario.get(Shelf)
-    if shelf:
-        params = np.asarray(shelf.params)[None, None]
-        tokens = plans.tokens(params) if shelf.tokens is None else np.array([[shelf.tokens]])
-    else:
-        params = _around(plans, best)
-        tokens = plans.tokens(params)
-    allowed = np.ones(params.shape, bool)
-    for used in plans.used(params, tokens).values():
-        allowed = allowed & (used <= 1 + 1e-9)
+    if shelf and shelf.tokens is not None:
+        msg = "next_runs asks for sizes that share a budget: give Shelf(params), without tokens"
+        raise SpecError(msg)
+    low, high = np.quantile(best, [0.001, 0.999])
+    params = np.sort(shelf.params) if shelf else np.geomspace(low / 3, high * 3, 401)
+    allowed = np.ones(len(params), bool)
+    for used in plans.used(params[None, None], plans.tokens(params[None, None])).values():
+        allowed &= used[0, 0] <= 1 + TOLERANCE
     if not allowed.any():
         msg = "no plan of the scenario is allowed: `decide` says which item rules out what"
         raise SpecError(msg)
-    params, tokens = params[allowed][None, None], tokens[allowed][None, None]
-    wasted = plans.wasted(params, tokens, plans.problem.loss(params, tokens))[1]
-    return wasted[:, 0, :], shelf is None, np.log(best).ravel()
-
-
-def _around(plans: Plans, best: np.ndarray) -> np.ndarray:
-    """Return sizes that some outcome may make the best: those of the draws, and about them."""
-    found = searched(plans, LEVEL)
-    ends = [*np.quantile(best, [0.001, 0.999]), *(float(v[0]) for v in found.best.values())]
-    return np.geomspace(min(ends) / 2, max(ends) * 2, 41)[None, None]
+    logs = np.log(params[allowed])
+    return (float(logs[0]), float(logs[-1])), (logs if shelf else None)
 
 
 def _set(imagined: Imagined, first: Any, cost: Any, most: int, spend: float,
@@ -228,9 +224,7 @@ def _set(imagined: Imagined, first: Any, cost: Any, most: int, spend: float,
     anything of the best size, as it takes several to tell size from data, the third goes on.
     """
     best_net, best = 0.0, ([], [])
-    ways = ["net", *(["per flop"] if np.isfinite(spend) else [])]
-    ways += ["variance"] if "regression" in first[3] else []
-    for way in ways:
+    for way in ("net", *(["per flop"] if np.isfinite(spend) else []), "variance"):
         picks, totals = [], []
         gain, drop, sure, left = first[0], first[2], 0.0, spend
         while len(picks) < most:
@@ -248,7 +242,7 @@ def _set(imagined: Imagined, first: Any, cost: Any, most: int, spend: float,
             if net > best_net:
                 best_net, best = net, (list(picks), list(totals))
             if len(picks) < most:
-                gain, _, drop, _ = imagined.gains(picks)
+                gain, _, drop = imagined.gains(picks)
     return best
 
 

@@ -359,7 +359,7 @@ class StepLimit:
 
     def used(self, params: Any, tokens: Any) -> Any:
         """Return steps needed over steps there are."""
-        batch = self.batch(params, tokens) if callable(self.batch) else self.batch
+        batch: Any = self.batch(params, tokens) if callable(self.batch) else self.batch
         most = self.steps or (self.days or 0.0) * DAY / (self.seconds_per_step or 1.0)
         return tokens / (batch * most) + 0.0 * params
 
