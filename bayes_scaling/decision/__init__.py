@@ -1,7 +1,7 @@
 """Decisions as functionals of the posterior: computed per draw, with the law itself."""
 
 from bayes_scaling.decision.allocate import allocate
-from bayes_scaling.decision.batch import batch_tradeoff, critical_batch
+from bayes_scaling.decision.batch import batch_tradeoff, critical_batch, largest_batch
 from bayes_scaling.decision.counting import Transformers, recount
 from bayes_scaling.decision.decide import decide, plan_of
 from bayes_scaling.decision.design import next_runs, run_cards
@@ -55,6 +55,7 @@ __all__ = [
     "driven_by_data",
     "implied_demand",
     "iso_loss",
+    "largest_batch",
     "lifetime",
     "next_runs",
     "noise_scale",

@@ -86,7 +86,7 @@ class Imagined:
         """
         told = told - told.mean()
         if self.shelf is not None:
-            return self._on_shelf(told)
+            return self._on_shelf(told * (len(self.shelf) > 1))  # one size is no choice
         low, high = self.ends
         x = np.linspace(low, high, PLACES)
         waste = np.array([self._waste(p + told).mean() for p in x])

@@ -1,6 +1,6 @@
 """The critical batch size, and what a batch size costs in tokens and in steps."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ import xarray as xr
 
 from bayes_scaling.data.numbers import one_number, positive
 from bayes_scaling.decision._critical import law_of, points_of, theta_at
+from bayes_scaling.errors import SpecError
 from bayes_scaling.laws.batch import BATCH
 from bayes_scaling.results import SAMPLES
 from bayes_scaling.trust import warn_if_untrusted
@@ -151,3 +152,59 @@ def batch_tradeoff(
     out["steps_ratio"], out["tokens_ratio"] = steps / least, steps * here / fewest
     out.coords["batch"].attrs.update(units="tokens", long_name="batch size B")
     return out.transpose(*SAMPLES, ..., "batch")
+
+
+def largest_batch(
+    fit: xr.DataTree, *, overhead: float = 0.2, quantile: float = 0.5, group: str | None = None
+) -> Callable[[Any, Any], Any]:
+    """Make the batch of planned runs a function of their size and data, for `StepLimit`.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        A fit of the law `cbs` along `params`, `tokens`, both or neither.
+    overhead : float, default 0.2
+        Share of tokens more than the least that may be spent for fewer steps.
+    quantile : float, default 0.5
+        Of the batch's posterior that is counted on; a smaller one is on the safe side.
+    group : str, optional
+        Which sweep of a pooled model; without it, the power law that the sweeps scatter about.
+
+    Returns
+    -------
+    callable
+        ``batch(params, tokens)``, tokens per step; the arrays broadcast.
+
+    Raises
+    ------
+    SpecError
+        Another law, one along a target loss, or a quantile outside (0, 1).
+
+    Examples
+    --------
+    >>> import bayes_scaling as bs
+    >>> batch = bs.largest_batch(bs.load_posterior("cbs"))
+    >>> bool(batch(1e10, 1e12) > 2 * batch(1e9, 1e12))
+    True
+    """
+    law = law_of(fit)
+    overhead = one_number(overhead, "overhead: a share of tokens such as 0.2")
+    if not one_number(quantile, "quantile: between 0 and 1") < 1:
+        msg = f"quantile: between 0 and 1; found {quantile!r}"
+        raise SpecError(msg)
+    drivers = tuple(law.drivers)
+    if not set(drivers) <= {"params", "tokens"}:
+        msg = f"the law is along {law.along}, which no plan says: fit it along params or tokens"
+        raise SpecError(msg)
+    warn_if_untrusted(fit)
+    theta = theta_at(fit, group)
+
+    def batch(params: Any, tokens: Any) -> Any:
+        sizes = np.broadcast_arrays(params, tokens)
+        given = dict(zip(("params", "tokens"), sizes, strict=True))
+        flat = {k: xr.DataArray(np.ravel(given[k]), dims="point") for k in drivers}
+        found = law.batch_for(theta, flat, overhead).quantile(quantile, SAMPLES).values
+        return np.broadcast_to(np.reshape(found, np.shape(sizes[0]) if drivers else ()),
+                               np.shape(sizes[0]))[()]  # fmt: skip
+
+    return batch

@@ -90,7 +90,7 @@ def next_runs(
     --------
     >>> import bayes_scaling as bs
     >>> fit = bs.load_posterior("chinchilla")
-    >>> could = {"params": [1e8, 8e9], "tokens": [2e9, 1.6e11]}
+    >>> could = {"params": [9e9, 2e9], "tokens": [1.8e11, 1e12]}  # on the 20:1 line, and off it
     >>> found = bs.next_runs(fit, bs.ComputeBudget(1e25), candidates=could, most=1)
     >>> bool(found.gain[1] > found.gain[0])
     True
