@@ -14,6 +14,7 @@ from bayes_scaling._terminal import to_number
 from bayes_scaling._writing import flop, number, size
 from bayes_scaling.cli import app, main
 from bayes_scaling.cli.asking import allocate, predict
+from bayes_scaling.cli.deciding import decide, gate, next_
 from bayes_scaling.cli.demo import demo
 from bayes_scaling.cli.fitting import check, fit
 from bayes_scaling.cli.shelf import data_fetch, data_list, data_show, data_summary, models_list
@@ -26,6 +27,9 @@ COMMANDS = {
     "check": check,
     "predict": predict,
     "allocate": allocate,
+    "decide": decide,
+    "next": next_,
+    "gate": gate,
     "data list": data_list,
     "data show": data_show,
     "data fetch": data_fetch,
