@@ -8,7 +8,8 @@ import pytest
 from scipy import integrate, stats
 
 import bayes_scaling as bs
-from bayes_scaling.criticism.gate import TAU, WARN, joint_p, law_error, pit_of
+from bayes_scaling.criticism._evidence import TAU, joint_p, law_error, pit_of
+from bayes_scaling.criticism.gate import WARN
 from bayes_scaling.criticism.in_flight import ALPHA, MISS, PHI, SHARE, SURPRISING
 from bayes_scaling.errors import SpecError
 
@@ -230,6 +231,7 @@ def test_an_untrusted_fit_is_said(card):
     assert came.status == "WARN"
 
 
+@pytest.mark.slow
 def test_a_pooled_model_takes_the_runs_of_one_group():
     rng = np.random.default_rng(0)
     tokens = np.tile(np.geomspace(1e9, 1e11, 16), 2)
@@ -390,6 +392,7 @@ def at_most(count, rate):
     return stats.binom.isf(FALSE_ALARM, count, rate)
 
 
+@pytest.mark.slow
 def test_a_run_on_plan_seldom_raises_the_alarm(card):
     _, raised = alarms(card, 10, (0.3, 0.6))
     assert raised.any(axis=1).sum() <= at_most(10, 0.05)
