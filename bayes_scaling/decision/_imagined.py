@@ -63,20 +63,20 @@ class Imagined:
     def _told(self, made: list[int]) -> np.ndarray:
         """Return what outcomes tell of ln N*: a regression, of each half of the draws on the other.
 
-        Linear, quadratic and cubic terms; what a run that says nothing seems to tell is then noise
-        that widens ln N*, never narrows it.
+        A straight one first, then a cubic in what that one says: few numbers, however many runs.
+        What a run that says nothing seems to tell is noise that widens ln N*, never narrows it.
         """
-        z = self.outcomes[:, made]
-        first, second = np.triu_indices(z.shape[1])
-        terms = np.column_stack([np.ones(len(z)), z, z[:, first] * z[:, second], z**3])
+        z = np.column_stack([np.ones(len(self.log_size)), self.outcomes[:, made]])
         middle = len(z) // 2
         halves = slice(middle), slice(middle, None)
         told = np.empty(len(z))
         for learn, judge in (halves, halves[::-1]):
-            x, y = terms[learn], self.log_size[learn]
-            weights = np.linalg.solve(x.T @ x + RIDGE * len(x) * np.eye(x.shape[1]), x.T @ y)
-            told[judge] = terms[judge] @ weights
-        return told - (told.mean() - self.log_size.mean()) * (told.std() > 0)
+            line = _regressed(z[learn], self.log_size[learn])
+            said = z @ line
+            said = (said - said[learn].mean()) / max(float(said[learn].std()), 1e-12)
+            terms = np.clip(said, -BOUND, BOUND)[:, None] ** np.arange(4)
+            told[judge] = terms[judge] @ _regressed(terms[learn], self.log_size[learn])
+        return told - told.mean() + self.log_size.mean()
 
     def _least(self, told: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the least expected waste once `told` is known, and each draw's part of it.
@@ -122,6 +122,11 @@ class Imagined:
         left, right = NODES[low], NODES[low + 1]
         share = np.clip((log_plan - size - left) / (right - left), 0.0, 1.0)
         return ((1 - share) * root[rows, low] + share * root[rows, low + 1]) ** 2
+
+
+def _regressed(terms: np.ndarray, aim: np.ndarray) -> np.ndarray:
+    square = terms.T @ terms
+    return np.linalg.solve(square + RIDGE * len(terms) * np.eye(len(square)), terms.T @ aim)
 
 
 NODES = FINE * np.sinh(np.linspace(-1, 1, 2 * HALF + 1) * np.arcsinh(FAR / FINE))

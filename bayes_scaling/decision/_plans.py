@@ -16,7 +16,7 @@ from bayes_scaling.predict import flops_reference
 from bayes_scaling.results import SAMPLES, model_of, theta_of
 
 CRITERIA = "mean", "cvar", "worst"
-SEARCHED, WIDE, NEAR, ZOOM = 200, 17, 33, 11  # draws and sizes of the search
+SEARCHED, WIDE, NEAR, ZOOM = 150, 11, 33, 9  # draws and sizes of the search
 AROUND, CLOSE = 30.0, 3.0  # factors searched beyond the optima of all draws, roughly and closely:
 # limits and certainty move plans
 FLAT_STEPS = 24  # bisections of an end of the flat region

@@ -20,7 +20,6 @@ FINE, ROUGH = 18, 12  # golden-section steps: 12 e-folds to 2e-3, and to 4e-2
 POLISH, NEAR = 3, 3e-4  # Newton's steps on the place itself, and their differences in ln N
 BLOCK = 200  # draws at once: what stays in a core's cache
 FEWEST = 1.0  # tokens: what a plan gets whose size alone costs more than there is
-HUGE = 1e3  # above the logarithm of any loss
 ROUNDS, STEP, CLOSE = 40, 1e-3, 1e-12  # of Newton's method in ln C
 
 
@@ -111,8 +110,7 @@ class Problem:
 
         def lost(n: Any) -> Any:
             size = np.exp(n)
-            left = self.loss(size, self.tokens_for(cost, size)) - self.floor * (1 - 1e-12)
-            return np.where(n < most, np.log(left), HUGE + n)  # serving alone costs more: downwards
+            return np.log(self.loss(size, self.tokens_for(cost, size)) - self.floor * (1 - 1e-12))
 
         # Serving takes sizes down, a wall takes them up; both are bounded by what the cost allows.
         with np.errstate(divide="ignore"):

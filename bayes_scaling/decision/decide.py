@@ -238,9 +238,10 @@ def _configurations(
         tokens = plans.tokens(params) if shelf.tokens is None else (
             np.broadcast_to(shelf.tokens, params.shape))  # fmt: skip
         names = list(shelf.names or map(size, shelf.params))
-        if len(set(names)) < len(names):
-            names = [f"{size(n)} on {size(d)}" for n, d in
-                     zip(shelf.params, shelf.tokens or shelf.params, strict=True)]  # fmt: skip
+        if len(set(names)) < len(names):  # the same size twice, or two that round to one
+            data = shelf.tokens or [None] * len(names)
+            names = [f"{n:.6g}" if d is None else f"{size(n)} on {size(d)}"
+                     for n, d in zip(shelf.params, data, strict=True)]  # fmt: skip
     else:
         several = plans.scenario.targets is None or np.ptp(plans.problem.served) > 0
         shown = CRITERIA if several else (criterion,)  # a cost that is known is the same by all

@@ -74,12 +74,12 @@ def next_runs(
     Notes
     -----
     Preposterior analysis: every draw is once the truth and gives the candidates' outcomes, scatter
-    included. A regression of ln N* on outcomes (linear, quadratic and cubic terms; fitted on one
-    half of the draws, used on the other) is what a planner would be told; the plan then follows
-    it, and misses only by what is left of ln N*. Each draw's own curve of waste against size turns
-    what is left into FLOP. Outcomes of a set are regressed on together: the second run is worth
-    what it adds. What runs teach of the curves' steepness is left out, and the law is taken to
-    hold.
+    included. A regression of ln N* on outcomes (a straight one, and a cubic in what that one says;
+    fitted on one half of the draws, used on the other) is what a planner would be told; the plan
+    then follows it, and misses only by what is left of ln N*. Each draw's own curve of waste
+    against size turns what is left into FLOP. Outcomes of a set are regressed on together: the
+    second run is worth what it adds. What runs teach of the curves' steepness is left out, and the
+    law is taken to hold.
 
     References
     ----------

@@ -11,6 +11,7 @@ from bayes_scaling.results import SAMPLES
 
 FAR = 0.5  # decades past the data from which a sentence says so
 ONE_IN_TWENTY = 0.95
+TINY = 1e-6  # share of the compute that searches leave
 
 
 def sentence(decision: xr.Dataset) -> str:
@@ -152,7 +153,7 @@ def _dim(decision: xr.Dataset) -> str | None:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %"
+    return f"{100 * share:.2g} %" if share > TINY else "0 %"
 
 
 def _money(dollars: float) -> str:
