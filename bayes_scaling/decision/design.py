@@ -217,27 +217,27 @@ def _allowed(plans: Plans, scenario: Scenario, best: np.ndarray) -> tuple[Any, A
 
 def _set(imagined: Imagined, first: Any, cost: Any, most: int, spend: float,
          price: float) -> tuple[list[int], list[float]]:  # fmt: skip
-    """Choose a set greedily in three ways, and keep the one that is worth most.
+    """Choose a set greedily in two ways, and keep the one that is worth more.
 
-    By gain per FLOP, by gain less cost, and by the drop of variance: under a limit of cost the
-    first may take many cheap runs in the way of the one that matters; where no run alone says
-    anything of the best size, as it takes several to tell size from data, the third goes on.
+    By gain, and by the drop of variance, which goes on where no run alone is worth anything, as it
+    takes several to tell size from data; less cost, or per FLOP where there is so much to spend.
     """
     best_net, best = 0.0, ([], [])
-    for way in ("net", *(["per flop"] if np.isfinite(spend) else []), "variance"):
+    for way in ("gain", "variance"):
         picks, totals = [], []
-        gain, drop, sure, left = first[0], first[2], 0.0, spend
+        gain, drop, sure, told, left = first[0], first[2], 0.0, 0.0, spend
         while len(picks) < most:
             more = gain - sure
             fine = (cost <= left) & ~np.isin(np.arange(len(cost)), picks)
             fine &= (more > price * cost) | (way == "variance")
             if not fine.any():
                 break
-            value = {"per flop": more / cost, "net": more - price * cost, "variance": drop}[way]
+            value = more if way == "gain" else (drop - told) * imagined.waste
+            value = value / cost if np.isfinite(spend) else value - price * cost
             one = int(np.argmax(np.where(fine, value, -np.inf)))
             picks.append(one)
             totals.append(float(gain[one]))
-            sure, left = float(gain[one]), left - cost[one]
+            sure, told, left = float(gain[one]), float(drop[one]), left - cost[one]
             net = sure - price * float(cost[picks].sum())
             if net > best_net:
                 best_net, best = net, (list(picks), list(totals))
