@@ -19,6 +19,7 @@ from bayes_scaling.results import SAMPLES, theta_of
 from bayes_scaling.trust import warn_if_untrusted
 
 DRAWS = 4000
+SURE, TOLD = 1.0, 0.01  # errors, and share of the variance, that a further run must add
 COSTS, RATIOS = (1e-4, 1e-3, 1e-2, 1e-1), (5.0, 20.0, 80.0)  # candidates, if nobody names any
 
 
@@ -225,11 +226,12 @@ def _set(imagined: Imagined, first: Any, cost: Any, most: int, spend: float,
     best_net, best = 0.0, ([], [])
     for way in ("gain", "variance"):
         picks, totals = [], []
-        gain, drop, sure, told, left = first[0], first[2], 0.0, 0.0, spend
+        (gain, error, drop), sure, told, left = first, 0.0, 0.0, spend
         while len(picks) < most:
             more = gain - sure
             fine = (cost <= left) & ~np.isin(np.arange(len(cost)), picks)
-            fine &= (more > price * cost) | (way == "variance")
+            least = np.maximum(price * cost, SURE * error)  # what noise alone would promise
+            fine &= (more > least) | ((way == "variance") & (drop - told > TOLD))
             if not fine.any():
                 break
             value = more if way == "gain" else (drop - told) * imagined.waste
@@ -242,7 +244,7 @@ def _set(imagined: Imagined, first: Any, cost: Any, most: int, spend: float,
             if net > best_net:
                 best_net, best = net, (list(picks), list(totals))
             if len(picks) < most:
-                gain, _, drop = imagined.gains(picks)
+                gain, error, drop = imagined.gains(picks)
     return best
 
 
