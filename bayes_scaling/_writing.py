@@ -3,6 +3,7 @@
 import math
 
 LETTERS = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
+SEARCHED = 1e-6  # share that numeric searches leave
 ROUNDING = 1e-20  # what float64 leaves of a difference squared
 
 
@@ -47,6 +48,18 @@ def number(value: float) -> str:
     ('1.960', '2085', '0.004124')
     """
     return _digits(value, 4) if not abs(value) < ROUNDING else "0"
+
+
+def percent(share: float) -> str:
+    """Write a share in per cent, to two digits; what searches leave of nothing is zero.
+
+    Examples
+    --------
+    >>> from bayes_scaling._writing import percent
+    >>> percent(0.0314), percent(1e-12)
+    ('3.1 %', '0 %')
+    """
+    return f"{100 * share:.2g} %" if not abs(share) < SEARCHED else "0 %"
 
 
 def _digits(value: float, digits: int) -> str:

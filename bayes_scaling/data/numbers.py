@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_scaling.data.columns import Column
+from bayes_scaling.data.columns import COLUMNS, Column
 from bayes_scaling.errors import Problem, SpecError
 
 Columns = Mapping[str, np.ndarray]
@@ -205,6 +205,22 @@ def positive(value: Any, what: str) -> np.ndarray:
         values = np.empty(0)
     if values.ndim != 1 or not len(values) or not np.all(np.isfinite(values) & (values > 0)):
         msg = f"{what}; found {value!r}"
+        raise SpecError(msg)
+    return values
+
+
+def counts(value: Any, role: str, what: str) -> np.ndarray:
+    """Take positive counts, refusing those that must be in another unit: 70 for 70e9.
+
+    Examples
+    --------
+    >>> from bayes_scaling.data.numbers import counts
+    >>> counts([7e9, 70e9], "params", "Shelf: positive params")
+    array([7.e+09, 7.e+10])
+    """
+    values, plausible = positive(value, what), COLUMNS[role].plausible
+    if plausible and values.max() < plausible[0]:
+        msg = f"{what}: raw counts (70e9, not 70); the largest found is {values.max():g}"
         raise SpecError(msg)
     return values
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from bayes_scaling.data.accounting import flops_6nd, serving_flops
+from bayes_scaling.decision.allocate import PER_TOKEN
 from bayes_scaling.decision.optimum import GOLDEN, best_split, irreducible
 from bayes_scaling.errors import SpecError
 from bayes_scaling.laws import HasIsoquant, HasOptimum, Repetition
 from bayes_scaling.laws.repetition import fed_by
 
-PER_TOKEN = float(flops_6nd(1.0, 1.0))  # training FLOP per parameter and token
 WIDE = 6.0  # e-folds of size searched on either side of the plain optimum
 FINE, ROUGH = 18, 12  # golden-section steps: 12 e-folds to 2e-3, and to 4e-2
 POLISH, NEAR = 3, 3e-4  # Newton's steps on the place itself, and their differences in ln N

@@ -7,6 +7,7 @@ from typing import Any, get_args
 import numpy as np
 
 from bayes_scaling._writing import flop
+from bayes_scaling.data.accounting import flops_6nd
 from bayes_scaling.decision import amounts
 from bayes_scaling.decision.items import (
     ComputeBudget,
@@ -65,8 +66,6 @@ class Scenario:
         out = {in_words(i): i.used(params, tokens) for i in self.items if isinstance(i, Limit)}
         hardware, deadline, wall = (self.get(k) for k in (Hardware, Deadline, DataWall))
         if deadline:
-            from bayes_scaling.data.accounting import flops_6nd
-
             out[repr(deadline)] = hardware.days(flops_6nd(params, tokens)) / deadline.days
         if wall and np.isfinite(wall.most_epochs):
             out[in_words(wall)] = tokens / (np.median(unique) * wall.most_epochs) + 0.0 * params

@@ -89,7 +89,7 @@ def decide(
         `flat_low` and `flat_high`. Over budget `choice`, the configuration with the least score.
         Without a shelf also the sizes that were searched, `size_params`, `size_tokens` and
         `size_wasted`. Coordinate `beyond`: decades past the largest run fitted. `plan_of` takes the
-        chosen plan out, `in_words` says it in a sentence.
+        chosen plan out, `sentence` says it.
 
     Raises
     ------
@@ -122,6 +122,9 @@ def decide(
     trust = warn_if_untrusted(fit)
     scenario, wanted = read(items), RULES if rules is None else rules
     _check(criterion, level, flat)
+    if not isinstance(wanted, Mapping):
+        msg = f"rules: a mapping of name to rule, such as {{'20:1': 20}}; found {wanted!r}"
+        raise SpecError(msg)
     samples = tuple(fit["posterior"].sizes[d] for d in SAMPLES)
     served, unique = amounts_of(scenario, samples[0] * samples[1], seed)
     plans = plans_of(fit, scenario, served, unique, group, seed)
@@ -268,6 +271,10 @@ def _allowed(plans: Plans, rows: Rows, tried: Searched | None) -> np.ndarray:
     allowed = np.ones(rows.params.shape[1:], bool)
     for used in plans.used(rows.params, rows.tokens).values():
         allowed &= used[0] <= 1 + TOLERANCE
+    short = np.zeros_like(allowed)  # whole configurations have the tokens they have
+    if plans.scenario.targets is not None:
+        short = plans.meets(rows.params, rows.real)[0] < plans.scenario.probability - TOLERANCE
+        allowed &= ~short
     for case in np.flatnonzero(~allowed[:, own].any(axis=1)):
         params, tokens = rows.params[:, :, own], rows.tokens[:, :, own]
         if tried:
@@ -279,6 +286,8 @@ def _allowed(plans: Plans, rows: Rows, tried: Searched | None) -> np.ndarray:
                 by = used[0, case][over]
                 says.append(f"{what} rules out {over.sum()} of {len(over)} sizes, using "
                             f"{by.min():.3g} to {by.max():.3g} times what there is")  # fmt: skip
+        if (missing := short[case, own] & rows.possible[0, case, own]).any():
+            says.append(f"{missing.sum()} meet the target with less than the required probability")
         where = "" if np.isnan(plans.scenario.cases[case]) else (
             f" with {plans.scenario.dim} {plans.scenario.cases[case]:.4g}")  # fmt: skip
         low, high = size(params[0, case].min()), size(params[0, case].max())

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_scaling._writing import flop, size
+from bayes_scaling._writing import flop, percent, size
 from bayes_scaling.data.accounting import flops_6nd
-from bayes_scaling.data.numbers import one_number, positive
+from bayes_scaling.data.numbers import counts, one_number
 from bayes_scaling.decision._imagined import NODES, Imagined, outcomes_of
 from bayes_scaling.decision._plans import Plans, plans_of
 from bayes_scaling.decision._scenario import TOLERANCE, Scenario, amounts_of, read
@@ -167,10 +167,10 @@ def run_cards(found: xr.Dataset, most: int = 5) -> list[str]:
         called = f"{size(float(one.params))} on {size(float(one.tokens))} tokens"
         text = (
             f"{called if name == called else f'{name} ({called})'}, {flop(cost)} FLOP "
-            f"({_percent(cost / budget)} of the budget). It is expected to save {_signed(gain)} "
-            f"FLOP of the big run [{_signed(low)}, {_signed(high)}], {_percent(gain / waste)} of "
+            f"({percent(cost / budget)} of the budget). It is expected to save {_signed(gain)} "
+            f"FLOP of the big run [{_signed(low)}, {_signed(high)}], {percent(gain / waste)} of "
             f"what being wrong about the law now costs: {worth} than it takes. It takes "
-            f"{_percent(float(one.variance_drop))} of the variance of the best size away."
+            f"{percent(float(one.variance_drop))} of the variance of the best size away."
         )
         out.append(text)
     return out
@@ -263,7 +263,7 @@ def _candidates(given: Any, budget: float) -> pd.DataFrame:
         msg = f"candidates: {' and '.join(lacking)} not given; found {', '.join(map(str, table))}"
         raise SpecError(msg)
     for name in ("params", "tokens", *(["flops"] if "flops" in table else [])):
-        table[name] = positive(table[name].to_numpy(), f"candidates: positive {name}")
+        table[name] = counts(table[name].to_numpy(), name, f"candidates: positive {name}")
     if "flops" not in table:
         table["flops"] = flops_6nd(table["params"].to_numpy(), table["tokens"].to_numpy())
     if "name" not in table:
@@ -285,7 +285,3 @@ def _verdict(found: xr.Dataset) -> str:
 
 def _signed(value: float) -> str:
     return f"-{flop(-value)}" if value < 0 else flop(value)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %"

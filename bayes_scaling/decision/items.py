@@ -10,7 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from bayes_scaling.data.accounting import flops_6nd
-from bayes_scaling.data.numbers import one_number, positive
+from bayes_scaling.data.numbers import counts, one_number, positive
+from bayes_scaling.data.parameters import non_embedding_params
 from bayes_scaling.decision.amounts import amount, write
 from bayes_scaling.errors import SpecError
 from bayes_scaling.laws import Repetition
@@ -397,10 +398,10 @@ class Shelf:
     names: Any = None
 
     def __post_init__(self) -> None:
-        params = positive(self.params, "Shelf: positive params, one or a list of them")
+        params = counts(self.params, "params", "Shelf: positive params, one or a list of them")
         object.__setattr__(self, "params", tuple(float(v) for v in params))
         if self.tokens is not None:
-            tokens = positive(self.tokens, "Shelf: positive tokens, as many as params")
+            tokens = counts(self.tokens, "tokens", "Shelf: positive tokens, as many as params")
             if len(tokens) == 1:
                 tokens = np.repeat(tokens, len(params))
             object.__setattr__(self, "tokens", tuple(float(v) for v in tokens))
@@ -425,8 +426,6 @@ class Shelf:
         >>> bs.Shelf.of_shapes([4096, 8192], [32, 80]).params
         (6442450944.0, 64424509440.0)
         """
-        from bayes_scaling.data.parameters import non_embedding_params
-
         wide = positive(width, "Shelf: positive widths")
         deep = positive(depth, "Shelf: positive depths, as many as widths")
         if len(wide) != len(deep):

@@ -110,13 +110,15 @@ def lifetime(
         level = (value if what == "loss" else _like(trained, value)) + 0.0 * passes
         params, tokens = lived.cheapest(level)
     size, data = trained.cheapest(level)
-    cost = lived.cost(params, tokens)
+    cost, plain = lived.cost(params, tokens), lived.cost(size, data)
+    unreached = ~np.isfinite(plain)
+    saving = 1 - np.where(unreached, np.nan, cost) / np.where(unreached, 1.0, plain)
     values = {
         "params": (params, "params"), "tokens": (tokens, "tokens"), "loss": (level, "nat/token"),
         "training": (flops_6nd(params, tokens), "FLOP"),
         "serving": (serving_flops(params, passes), "FLOP"), "flops": (cost, "FLOP"),
         "params_trained": (size, "params"), "tokens_trained": (data, "tokens"),
-        "saving": (1 - cost / lived.cost(size, data), "1"),
+        "saving": (saving, "1"),
         "overtraining": (tokens / params / RATIO, "1"),
     }  # fmt: skip
     out = {k: ((*SAMPLES, "served"), np.reshape(v, (*samples, -1)), {"units": unit})

@@ -4,14 +4,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_scaling._writing import flop, number, size
+from bayes_scaling._writing import flop, number, percent, size
 from bayes_scaling.decision.decide import plan_of
 from bayes_scaling.errors import SpecError
 from bayes_scaling.results import SAMPLES
 
 FAR = 0.5  # decades past the data from which a sentence says so
 ONE_IN_TWENTY = 0.95
-TINY = 1e-6  # share of the compute that searches leave
 
 
 def sentence(decision: xr.Dataset) -> str:
@@ -117,7 +116,7 @@ def _said(decision: xr.Dataset, case: xr.Dataset) -> str:
     head += f" ({', '.join(cost)})" if cost else ""
     worst = float(plan.wasted_share.quantile(ONE_IN_TWENTY))
     said = [f"{head}: expected loss {loss}",
-            f"5 % chance of wasting more than {_percent(worst)} of the compute"]  # fmt: skip
+            f"5 % chance of wasting more than {percent(worst)} of the compute"]  # fmt: skip
     flat = decision.attrs["flat"]
     rules = case.config.values[case.kind.values == "rule"]
     if len(rules):
@@ -125,7 +124,7 @@ def _said(decision: xr.Dataset, case: xr.Dataset) -> str:
         chance = float(_within(rule.wasted_share, flat))
         verb = "would be" if bool(rule.allowed) else "is ruled out here, and would be"
         if np.isfinite(rule.wasted_share).any():
-            said.append(f"{rules[0]} {verb} within {_percent(flat)} with probability {chance:.2f}")
+            said.append(f"{rules[0]} {verb} within {percent(flat)} with probability {chance:.2f}")
     if float(plan.beyond) > FAR:
         said.append(f"the plan lies {float(plan.beyond):.1f} decades beyond the runs, where the "
                     f"law may be another")  # fmt: skip
@@ -150,10 +149,6 @@ def _cases(decision: xr.Dataset) -> list[xr.Dataset]:
 
 def _dim(decision: xr.Dataset) -> str | None:
     return next((d for d in ("budget", "target") if d in decision.dims), None)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share > TINY else "0 %"
 
 
 def _money(dollars: float) -> str:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from bayes_scaling._writing import flop, size
+from bayes_scaling._writing import flop, percent, size
 from bayes_scaling.decision import plan_of
 from bayes_scaling.errors import SpecError
 from bayes_scaling.plots import _style as style
@@ -66,7 +66,7 @@ def plot_regret(decision: xr.Dataset, *, case: int = 0, ax: Any = None) -> Axes:
     ax.yaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
     if "flat_low" in one:
         ends = [float(one[k].median()) for k in ("flat_low", "flat_high")]
-        share = f"{100 * one.attrs['flat']:.2g} %"
+        share = percent(one.attrs["flat"])
         label = f"sizes within {share} of the best: {size(ends[0])} to {size(ends[1])}"
         ax.axvspan(*ends, color=style.GREEN, alpha=0.13, linewidth=0, label=label)
     if "size_wasted" in one:

@@ -216,3 +216,34 @@ def test_figures_of_decisions_are_stamped_where_a_fit_is_not_to_be_trusted():
     ax = bs.plots.plot_regret(found)
     assert any("NOT TO BE TRUSTED" in t.get_text() for t in ax.texts)
     assert "not to be trusted" in bs.sentence(found)
+
+
+def test_a_whole_configuration_that_misses_the_target_is_not_allowed(fit):
+    shelf = bs.Shelf([7e10, 2e11], [1.4e12, 8e12])
+    near = float(bs.predict(fit, {"params": 7e10, "tokens": 1.4e12}).loss_run.median())
+    found = bs.decide(fit, bs.LossTarget(near, 0.9), shelf, rules={}).isel(target=0)
+    np.testing.assert_array_equal(found.allowed, [False, True])
+    assert float(found.meets[0]) < 0.9 < float(found.meets[1])
+    assert str(found.choice.values) == "200B"
+    with pytest.raises(SpecError, match="less than the required probability"):
+        bs.decide(fit, bs.LossTarget(near, 0.9), bs.Shelf([7e10], [1.4e12]))
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda _: bs.Shelf([7, 70]), "raw counts"),
+        (lambda f: bs.next_runs(f, bs.ComputeBudget(1e24),
+                                candidates={"params": [1], "tokens": [20]}), "raw counts"),
+        (lambda f: bs.decide(f, bs.ComputeBudget(1e24), rules=[20]), "a mapping of name to rule"),
+    ],
+)  # fmt: skip
+def test_billions_and_lists_are_refused(fit, call, said):
+    with pytest.raises(SpecError, match=said):
+        call(fit)
+
+
+def test_a_loss_that_nothing_reaches_takes_tokens_without_end_and_saves_nothing_known(fit):
+    plan = bs.lifetime(fit, 1e12, loss=1.2)
+    assert np.isinf(plan.tokens).all()
+    assert np.isnan(plan.saving).all()
