@@ -108,6 +108,43 @@ class OrFailed(Distribution):
         return self.outcome.sample(key, sample_shape)
 
 
+class Chosen(Distribution):
+    """One of several distributions, element by element.
+
+    Parameters
+    ----------
+    which : array
+        Number of the one that holds, from 0.
+    parts : sequence of Distribution
+    """
+
+    arg_constraints = {}  # noqa: RUF012 (NumPyro reads a plain dict)
+    support: Any = constraints.positive
+
+    def __init__(self, which: Any, parts: Any, *, validate_args: Any = None) -> None:
+        self.which, self.parts = which, tuple(parts)
+        shapes = [tuple(p.batch_shape) for p in self.parts]
+        shape = jax.lax.broadcast_shapes(jnp.shape(which), *shapes)
+        super().__init__(batch_shape=shape, validate_args=validate_args)
+
+    @validate_sample
+    def log_prob(self, value: Any) -> Any:
+        """Return the log density of the one that holds."""
+        return self._pick([p.log_prob(value) for p in self.parts])
+
+    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
+        """Draw from the one that holds."""
+        shape = sample_shape + self.batch_shape
+        drawn = [p.expand(self.batch_shape).sample(key, sample_shape) for p in self.parts]
+        return jnp.broadcast_to(self._pick(drawn), shape)
+
+    def _pick(self, values: list[Any]) -> Any:
+        out = values[0]
+        for k, value in enumerate(values[1:], 1):
+            out = jnp.where(jnp.asarray(self.which) == k, value, out)
+        return out
+
+
 class CensoredNormal(Distribution):
     """A normal of which some values are known only as lower bounds.
 

@@ -506,5 +506,9 @@ def observation_from_dict(spec: dict[str, Any] | str) -> Any:
     Normal(scale='log', noise='constant', known=False)
     """
     choices: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
+    if choices.get("name") == "average":  # of a fit; no model to choose
+        from bayes_scaling._averaged import Averaged
+
+        return Averaged(tuple(observation_from_dict(s) for s in choices.get("scatters", ())))
     kind = OBSERVATIONS[choices.pop("name", "")]
     return kind(**checked_choices(kind, "observation model", choices))

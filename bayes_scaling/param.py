@@ -7,7 +7,7 @@ A law or an observation model lists its parameters here; what a prior *means* to
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Role = Literal["intercept", "slope", "shape", "noise"]
+Role = Literal["intercept", "slope", "shape", "noise", "ahead"]
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,9 @@ class Param:
         One line for people.
     typical : tuple of (float, float)
         The range published values fall in.
-    role : {"intercept", "slope", "shape", "noise"}
-        What pooling over groups does with it by default: intercepts move, slopes rarely do.
+    role : {"intercept", "slope", "shape", "noise", "ahead"}
+        What pooling over groups does with it by default: intercepts move, slopes rarely do. Of
+        what lies "ahead" the runs are not expected to tell anything.
     """
 
     name: str

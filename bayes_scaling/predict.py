@@ -11,6 +11,7 @@ import xarray as xr
 from bayes_scaling.data.accounting import flops_6nd
 from bayes_scaling.data.columns import COLUMNS
 from bayes_scaling.errors import FitError, SpecError
+from bayes_scaling.laws import from_zero
 from bayes_scaling.results import SAMPLES, model_of, theta_of
 from bayes_scaling.trust import warn_if_untrusted
 
@@ -104,7 +105,9 @@ def _points(model: Any, at: Mapping[str, Any] | pd.DataFrame) -> dict[str, np.nd
     if missing:
         msg = f"prediction needs {', '.join(model.law.inputs)}; {', '.join(missing)} not given"
         raise SpecError(msg)
-    wrong = [k for k in model.law.inputs if not np.all(np.isfinite(given[k]) & (given[k] > 0))]
+    zero = from_zero(model.law)
+    least = {k: 0.0 if k in zero else np.nextafter(0.0, 1.0) for k in model.law.inputs}
+    wrong = [k for k, v in least.items() if not np.all(np.isfinite(given[k]) & (given[k] >= v))]
     if wrong:
         msg = f"{', '.join(wrong)}: sizes must be positive and finite, raw counts (70e9, not 70)"
         raise SpecError(msg)

@@ -15,8 +15,8 @@ import pandas as pd
 from bayes_scaling import priors
 from bayes_scaling.data.flags import only_diverged
 from bayes_scaling.data.numbers import usable, values_of, without_attrs
-from bayes_scaling.errors import FitError, Problem, TableError
-from bayes_scaling.laws import HasSweeps, bind
+from bayes_scaling.errors import FitError, Problem, SpecError, TableError
+from bayes_scaling.laws import Average, HasSweeps, bind
 from bayes_scaling.model import ScalingModel, model_to_json
 from bayes_scaling.param import Param, Prior
 
@@ -81,7 +81,10 @@ def prepare(model: ScalingModel, runs: pd.DataFrame) -> Prepared:
         A column that the model needs is missing or incomplete.
     FitError
         No usable row.
+    SpecError
+        The law is an average.
     """
+    refuse_average(model)
     outcome = model.law.outcome
     used = rows_for(model, runs)
     failed = np.zeros(len(used), bool)
@@ -132,6 +135,14 @@ def prepare(model: ScalingModel, runs: pd.DataFrame) -> Prepared:
     bound = replace(model, law=law)
     data = _data(bound, x, y, index, groups, ~failed)
     return Prepared(bound, data, used, groups)
+
+
+def refuse_average(model: ScalingModel) -> None:
+    """Refuse to make a program of an average: a fit of one is put together from others."""
+    if isinstance(model.law, Average):
+        names = ", ".join(repr(law.name) for law in model.law.laws)
+        msg = f"an average is made, not fitted: fit {names} each, and give the fits to `average`"
+        raise SpecError(msg)
 
 
 def rows_for(model: ScalingModel, runs: pd.DataFrame) -> pd.DataFrame:

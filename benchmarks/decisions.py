@@ -15,7 +15,7 @@ import bayes_scaling as bs
 from bayes_scaling.data.accounting import flops_6nd, tokens_from_flops
 from bayes_scaling.data.simulate import heavy_tailed
 from bayes_scaling.decision._problem import Problem
-from benchmarks.baselines import fit_point
+from bayes_scaling.inference.point import fit_point
 from benchmarks.report import Report
 
 STUDIES, RUNS = 500, 36

@@ -3,8 +3,9 @@
 import numpy as np
 
 import bayes_scaling as bs
+from bayes_scaling.inference.point import fit_point
 from bayes_scaling.laws import bind
-from benchmarks.baselines import bootstrap_split, fit_point
+from benchmarks.baselines import bootstrap_split
 from benchmarks.report import Report
 from benchmarks.tables import chinchilla
 

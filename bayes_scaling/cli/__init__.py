@@ -11,6 +11,8 @@ from cyclopts import App, CycloptsError
 from bayes_scaling import __version__
 from bayes_scaling._terminal import complain, flush
 from bayes_scaling.cli.asking import allocate, predict
+from bayes_scaling.cli.backtesting import backtest
+from bayes_scaling.cli.comparing import compare
 from bayes_scaling.cli.deciding import decide, gate, next_
 from bayes_scaling.cli.demo import demo
 from bayes_scaling.cli.fitting import check, fit
@@ -35,7 +37,8 @@ app = App(
     help_format="markdown",
     version=__version__,
 )
-COMMANDS = demo, fit, check, predict, allocate, recommend, decide, next_, gate  # in order of use
+ASKING = fit, check, compare, backtest, predict, allocate, recommend, decide, next_, gate
+COMMANDS = demo, *ASKING  # in order of use
 for place, command in enumerate(COMMANDS):
     app.command(
         command, name=command.__name__.rstrip("_"), sort_key=place

@@ -84,7 +84,7 @@ def fit(
     with step("reading"):
         from bayes_scaling.inference.fit import roles_of
 
-        described = _model_of_law(law, choice) if law else bs.load_model(model)
+        described = model_of_law(law, choice) if law else bs.load_model(model)
         runs = runs_from(source, reading, roles_of(described))
         inputs, free = described.law.inputs, len(described.law.params)
         found = bs.summary(runs, coordinates=inputs, n_parameters=free)
@@ -133,7 +133,7 @@ def _next(law: Any) -> str:
     return "allocate {out} --budget 1e24" if isinstance(law, HasOptimum) else "check {out}"
 
 
-def _model_of_law(law: str, choice: Sequence[str] | None) -> Any:
+def model_of_law(law: str, choice: Sequence[str] | None) -> Any:
     """Build the usual model of a law from what was typed."""
     from bayes_scaling.laws import law_from_dict
     from bayes_scaling.model import model_for

@@ -1,12 +1,14 @@
 """Refits to parts of a table, and the density of the runs they have not seen.
 
 All refits of one call share one compiled program, the engine of `fit_many`, and one law: its
-reference sizes are those of the whole table. What a prior takes from the losses (their least, their
+reference sizes are those of the whole table, unless the law asks where its table ends: that is the
+part's own affair. What a prior takes from the losses (their least, their
 mean) is taken from the runs a refit is given, never from those held out.
 """
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Any, Literal
 
 import jax
@@ -20,6 +22,7 @@ from bayes_scaling.inference.many import Refit, refit
 from bayes_scaling.inference.rows import joined, parted
 from bayes_scaling.inference.sampling import Likelihood
 from bayes_scaling.inference.target import target_of
+from bayes_scaling.laws import Anchored
 from bayes_scaling.model import ScalingModel
 from bayes_scaling.program import Prepared, padded, prepare
 
@@ -49,8 +52,11 @@ def refit_parts(
     if method not in ("laplace", "auto"):
         msg = f"method {method!r} is unknown to refits; choose laplace or auto"
         raise SpecError(msg)
+    model = full.model
+    if isinstance(model.law, Anchored):
+        model = replace(model, law=replace(model.law, reference=None))  # pyright: ignore
     out = refit(
-        full.model,
+        model,
         [full.runs.take(rows) for rows in parts],
         method=method,
         draws=draws,

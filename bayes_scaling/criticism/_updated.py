@@ -63,7 +63,7 @@ def reweighted(
     index = {d: posterior[d].values for d in SAMPLES}
     picked = posterior.isel(which).drop_vars(SAMPLES, errors="ignore").assign_coords(index)
     picked = picked.map(lambda v: v.transpose(*SAMPLES, ...))
-    drop = ("model", "recorded", "seconds")
+    drop = ("model", "recorded", "seconds", "average")  # an average has other shares now
     kept = {str(k): np.asarray(v).item() for k, v in fit.attrs.items() if k not in drop}
     effective = psis.effective(log_weight)
     made = {"method": "laplace", "k_hat": k_hat, "effective": effective}

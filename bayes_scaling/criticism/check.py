@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_scaling.criticism.predictive import predictive_verdicts, thinned
+from bayes_scaling.criticism.influence import influence_verdict
+from bayes_scaling.criticism.predictive import predictive_verdicts
+from bayes_scaling.criticism.sensitivity import prior_verdict
 from bayes_scaling.data.verdicts import Verdict
-from bayes_scaling.inference import psis
 from bayes_scaling.predict import beyond
 from bayes_scaling.results import model_of
 from bayes_scaling.trust import verdicts_of
@@ -21,7 +22,6 @@ LEARNED = 0.1  # contraction below which a parameter's posterior is its prior
 FLOOR_SD = 0.25  # of the loss left to remove at the best run: its 95 % interval is as wide as that
 FAR = 1.0  # decades of compute beyond which the law, not the noise, is the likeliest error
 CAUCHY = 1.5  # degrees of freedom below which the scatter has neither variance nor a likely cause
-INFLUENTIAL = 0.7  # Pareto k of leave-one-out above which one run carries the fit
 
 
 @dataclass(frozen=True)
@@ -78,15 +78,18 @@ def check(fit: xr.DataTree, *, budget: float | None = None) -> Check:
     Sampling: k-hat < 0.7 and 400 effective proposals; of NUTS, R-hat < 1.01, bulk and tail ESS >
     400, no divergences, E-BFMI > 0.3.
     Data: posterior predictive p of four statistics, each flagged below 0.005 (so a true model is
-    flagged once in 50 at most), Pareto k of leave-one-out. Learning: contraction
-    ``1 - var(posterior) / var(prior)`` of every parameter, whether the floor is identified, and
-    whether the scatter has tails (median of nu below 1.5) that no measurement has: the law then
-    fails for some of the runs, and the others decide.
+    flagged once in 50 at most), Pareto k of leave-one-out, and whether the plan (at `budget`, else
+    ten times the largest run) moves by one posterior sd without a run; see `influence`. Learning:
+    contraction ``1 - var(posterior) / var(prior)`` of every parameter, whether the floor is
+    identified, and whether the scatter has tails (median of nu below 1.5) that no measurement has:
+    the law then fails for some of the runs, and the others decide. Prior: whether that plan moves
+    with the weight of the priors, see `sensitivity`.
 
     References
     ----------
     Vehtari et al. 2021 (R-hat, doi:10.1214/20-BA1221); Vehtari et al. 2017 (Pareto k,
-    doi:10.1007/s11222-016-9696-4); Gelman, Meng and Stern 1996 (posterior predictive p).
+    doi:10.1007/s11222-016-9696-4); Gelman, Meng and Stern 1996 (posterior predictive p);
+    Kallioinen et al. 2024 (prior), doi:10.1007/s11222-023-10366-5.
 
     Examples
     --------
@@ -103,7 +106,8 @@ def check(fit: xr.DataTree, *, budget: float | None = None) -> Check:
         Verdict("table", "FAIL", reason, "add the runs that the table's summary asks for")
         for reason in json.loads(fit.attrs.get("refusals", "[]"))
     ]
-    out += _table(fit) + predictive_verdicts(fit) + [_influence(fit)] + _tails(fit) + _learning(fit)
+    out += _table(fit) + predictive_verdicts(fit) + [influence_verdict(fit, budget)]
+    out += _tails(fit) + _learning(fit) + prior_verdict(fit, budget)
     out = _recorded(fit, out)
     if budget is not None:
         out.append(_distance(fit, float(budget)))
@@ -117,8 +121,8 @@ def _wrap(text: str, first: str, rest: str) -> list[str]:
 def _recorded(fit: xr.DataTree, found: list[Verdict]) -> list[Verdict]:
     """Put in what was found when a published posterior still had its data."""
     record = [Verdict(*v) for v in json.loads(fit.attrs.get("recorded", "[]"))]
-    skipped = {v.name for v in found if v.status == "SKIP"}
-    back = [v for v in record if v.name in skipped]
+    checked = {v.name for v in found if v.status != "SKIP"}
+    back = [v for v in record if v.name not in checked]
     names = {v.name for v in back}
     return [v for v in found if v.name not in names] + back
 
@@ -133,44 +137,6 @@ def _table(fit: xr.DataTree) -> list[Verdict]:
         do = "make sure that they should be left out"
         out.append(Verdict("unused runs", "REVIEW", found, do))
     return out
-
-
-def pareto_k(fit: xr.DataTree) -> xr.DataArray:
-    """Return every run's Pareto k of leave-one-out: whether the fit can do without it.
-
-    Parameters
-    ----------
-    fit : xarray.DataTree
-        A fit that carries its log likelihood.
-
-    Returns
-    -------
-    xarray.DataArray over run
-        The shape of the tail of the importance ratios that take the run out. Of more than 5,000
-        runs a regular sample, under 1,000 draws.
-
-    Examples
-    --------
-    >>> import bayes_scaling as bs
-    >>> from bayes_scaling.criticism.check import pareto_k
-    >>> fit = bs.fit(bs.ScalingModel(), bs.load_dataset("simulated-chinchilla"))
-    >>> bool(pareto_k(fit).max() < 0.7)
-    True
-    """
-    like = fit["log_likelihood"].to_dataset()[model_of(fit).law.outcome]
-    like = like.isel(thinned(like.sizes)).stack(sample=("chain", "draw"))
-    ratios = -like.transpose("run", "sample").values
-    return like.run.copy(data=[psis.smooth(r)[1] for r in ratios])
-
-
-def _influence(fit: xr.DataTree) -> Verdict:
-    name, do = "leave-one-out", "look at that run; refit without it and see whether the plan moves"
-    if "log_likelihood" not in fit.children:
-        return Verdict(name, "SKIP", "not checked: the fit carries no log likelihood", "")
-    k = pareto_k(fit)
-    worst = float(k.max())
-    found = f"largest Pareto k {worst:.2f} (run {k.run.values[int(np.argmax(k.values))]})"
-    return Verdict(name, "PASS" if worst < INFLUENTIAL else "REVIEW", found, do)
 
 
 def _tails(fit: xr.DataTree) -> list[Verdict]:
@@ -197,7 +163,9 @@ def _learning(fit: xr.DataTree) -> list[Verdict]:
     for name in names:
         before, after = float(prior[name].var()), float(posterior[name].var())
         gain[name] = 1 - after / before if before > 0 else 1.0
-    idle = [f"{n} ({gain[n]:.0%})" for n in names if gain[n] < LEARNED and n not in ("nu", "h")]
+    ahead = {p.name for p in model.params if p.role == "ahead"}  # nothing is to be learned of them
+    expected = {"nu", "h", *ahead}
+    idle = [f"{n} ({gain[n]:.0%})" for n in names if gain[n] < LEARNED and n not in expected]
     do = "its posterior is its prior: state that prior with care, or add runs that inform it"
     found = f"little learned about {', '.join(idle)}" if idle else "every parameter was informed"
     out.append(Verdict("contraction", "REVIEW" if idle else "PASS", found, do))

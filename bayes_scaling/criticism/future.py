@@ -112,7 +112,7 @@ def leave_future_out(
         out["elpd_i"][at, rows] = log_mean(log_densities(full, one, rows))
         if one.ready is None:
             continue
-        new = _new_runs(full, one, rows, np.random.default_rng([seed, at, 4]))
+        new = new_runs(full, one, rows, np.random.default_rng([seed, at, 4]))
         out["predicted"][at, rows] = np.median(new, axis=0)
         out["pit"][at, rows] = np.mean(new < measured[rows], axis=0)
     ahead = flops > edges[:, None]
@@ -138,7 +138,7 @@ def leave_future_out(
     )
 
 
-def _new_runs(full: Prepared, one: Refit, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def new_runs(full: Prepared, one: Refit, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw what new runs of the sizes of these rows would measure, (draw, row)."""
     assert one.ready is not None, "a refused table predicts nothing"
     model, shared = one.ready.model, parted(one.ready.data)[1]

@@ -15,7 +15,7 @@ from bayes_scaling.criticism._reading import read_sizes, refuse
 from bayes_scaling.criticism._updated import extended, fit_again, reweighted
 from bayes_scaling.data.numbers import one_number, row_labels, values_of
 from bayes_scaling.errors import Problem, SpecError
-from bayes_scaling.laws import HasSweeps
+from bayes_scaling.laws import Average, HasSweeps, from_zero
 from bayes_scaling.model import ScalingModel
 from bayes_scaling.predict import predict
 from bayes_scaling.results import SAMPLES, carries_runs, model_of
@@ -116,7 +116,7 @@ def gate(
         Which group of a pooled model the runs and the plan belong to.
     refit : bool, default True
         Whether the model is fitted again where the fit carries its runs. Otherwise, and of
-        published posteriors, the draws are weighted by the likelihood of the validation runs.
+        published posteriors and averages, the draws are weighted by the likelihood of these runs.
     seed : int
         Of the scatter of new runs, and of the new fit.
 
@@ -181,7 +181,8 @@ def gate(
     p = joint_p(new, shown["loss"].to_numpy())
     inside = log_likelihood_of(fit, model, there, shown["loss"].to_numpy(), group)
     bayes_factor, drift = law_error(inside, np.log(10) * there.beyond.values)
-    if refit and carries_runs(fit):
+    # Of an average the draws are weighted, and with them the laws: a program of it there is none.
+    if refit and carries_runs(fit) and not isinstance(model.law, Average):
         updated = fit_again(fit, model, extended(fit, model, table, there, group), seed)
     else:
         updated = reweighted(fit, model, inside(np.zeros((1, len(table))))[0], there, shown, seed)
@@ -291,7 +292,8 @@ def _checked(
         wrong.append(f"the model pools by {model.pooling.column}: say whose these are, group=...")
     reads = [c for c in dict.fromkeys((*law.inputs, *model.observation.inputs)) if c != "flops"]
     reads += ["flops"] * ("flops" in law.inputs)
-    table, found = read_sizes(runs, (*reads, "loss"), "runs", ("flops", "params", "tokens"))
+    more, zero = ("flops", "params", "tokens"), from_zero(law)
+    table, found = read_sizes(runs, (*reads, "loss"), "runs", more, zero=zero)
     if not found and carries_runs(fit):
         found = _seen(fit, table, law.inputs)
     wrong += found
@@ -300,7 +302,7 @@ def _checked(
         has, lacks = ("plan", "target") if target is None else ("target", "plan")
         wrong.append(f"{lacks}: not given, and a {has} is of no use without: give both or neither")
     if plan is not None:
-        points, found = read_sizes(plan, reads, "plan", ("flops", "params", "tokens"))
+        points, found = read_sizes(plan, reads, "plan", more, zero=zero)
         if not found and len(points) != 1:
             found = [f"plan: {len(points)} runs; the gate is for one, ask for each of them"]
         wrong += found

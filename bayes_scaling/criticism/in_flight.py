@@ -8,24 +8,29 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_scaling.criticism._evidence import pit_of
+from bayes_scaling.criticism._curve import (
+    FEWEST,
+    POINTS,
+    Part,
+    Points,
+    ends,
+    last_window,
+    posterior,
+)
 from bayes_scaling.criticism._findings import Finding, Status, page, worst
 from bayes_scaling.criticism._reading import read_sizes, refuse
+from bayes_scaling.data.annealing import annealing_sums
 from bayes_scaling.data.numbers import one_number, values_of
 from bayes_scaling.errors import SpecError
-from bayes_scaling.inference.sampling import counted, sample
-from bayes_scaling.laws import PowerLaw
-from bayes_scaling.param import Prior
+from bayes_scaling.inference.sampling import counted
 from bayes_scaling.predict import predict
-from bayes_scaling.results import dataset
 from bayes_scaling.trust import K_HAT, warn_if_untrusted
 
-POINTS = 100  # the curve is looked at in hundredths of the planned run: wiggles, not steps
-NEAREST = 0.5  # hundredths: points logged on both sides of an edge count as that far apart
-FEWEST = 8  # points after the warm-up below which five parameters are mostly prior
-WINDOW = 10  # points, a tenth of the run, judged by those before them
 WARMUP = 0.05  # share of the run left out: a power law does not hold there, whatever the warm-up
 LEVEL = 0.99  # of the peak, down to which a learning rate counts as constant
+FINE = 100 * POINTS  # pieces of a schedule: none of its corners is cut by more
+UNLIKE, STRAY = 0.05, 3  # of the peak; and in how many hundredths, where a corner may be smoothed
+UNSEEN = 0.1  # of the decay, below which the curve has nothing to say of what it takes off
 ALARM = 0.8  # P(the run ends above the band) from which on somebody is woken up
 # A tenth of large runs do not do what the small ones said, and then miss by some 10 %. Were the
 # law's prediction the whole prior, a bad curve would be explained by a steep end yet to come.
@@ -34,13 +39,6 @@ VAGUE = 0.3  # sd of ln(loss at the end / loss seen last) where no law is asked
 # Nine windows of a tenth after the warm-up: one false warning in 20 runs, however often one looks.
 SURPRISING = 0.05 / 9
 NORMAL_90 = 1.6449
-
-LAW = PowerLaw(of="tokens", reference=(("tokens", 1.0),))  # sizes in shares of the planned run
-# Share of the loss at the planned end that more steps would still remove, as of M4.
-SHARE = Prior.of("Beta", a=1.5, b=6.0)
-ALPHA = Prior.of("LogNormal", median=0.5, sigma=0.4)  # 0.27 to 0.76 left from 30 to 100 % of a run
-SIGMA = Prior.of("HalfNormal", scale=0.02)
-PHI = Prior.of("Beta", a=8.0, b=2.0)  # correlation of residuals a hundredth of the run apart
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,8 @@ class InFlight:
     ----------
     draws : xarray.Dataset over (chain, draw)
         `loss_end`, the curve's loss at the planned end, nat/token; `E` and `a0`, its part that
-        stays and its part that more steps would remove; `alpha`, `sigma`, `phi`.
+        stays and its part that more steps would remove; `drop`, what the decay takes off, where one
+        is planned; `alpha`, `sigma`, `phi`.
     seen : float
         How much of the planned run the curve covers, 0 to 1.
     band : tuple of float
@@ -111,6 +110,7 @@ def in_flight(
     group: str | None = None,
     warmup: float = WARMUP,
     schedule: Sequence[float] | np.ndarray | None = None,
+    steps: float | None = None,
     seed: int = 0,
     draws: int = 2000,
 ) -> InFlight:
@@ -132,7 +132,11 @@ def in_flight(
     warmup : float
         Share of the planned run that is left out at its start.
     schedule : (n,) array, optional
-        The learning rate planned for the whole run, at equal steps: whether it decays.
+        The learning rate planned for the whole run, at equal distances from the first step to the
+        last, in any unit; constant unless given. With one that decays, points are used throughout.
+    steps : float, optimizer steps, optional
+        Of the whole planned run: how soon a decay is felt is a matter of steps. Needed with a
+        schedule that decays, unless the curve is in steps.
     seed : int
     draws : int
         Draws of the posterior.
@@ -146,35 +150,38 @@ def in_flight(
     ------
     SpecError
         With every problem at once: missing columns, values that are not positive, no planned end
-        or one that is past, a fit without a plan, too few points, a learning rate that decays
-        where constant-rate losses are compared with a law of final ones.
+        or one that is past, a fit without a plan, too few points, a schedule that decays without
+        steps or is not what the curve's `lr` says (by 5 % of the peak in more than three
+        hundredths), a learning rate that decays unplanned beside a law of final losses.
 
     Notes
     -----
-    ``L(s) = E + a0 s^-alpha`` of the existing law `PowerLaw`, s the share of the planned run, on
-    the stretch where the learning rate is constant. ``a0 = share L(1)``, ``E = (1 - share) L(1)``,
-    ``share ~ Beta(1.5, 6)``, ``alpha ~ LogNormal(ln 0.5, 0.4)``. Residuals of ln L, averaged over
-    hundredths of the run, are a stationary AR(1): ``sigma ~ HalfNormal(0.02)``, and a correlation
-    ``phi^g`` over g hundredths, ``phi ~ Beta(8, 2)``.
+    ``L = E + a0 s1^-alpha + c0 (1 - s2)``, the law `Annealing`: s1 is the area under the learning
+    rate over that of the planned run, s2 the annealing area over its largest. At a constant rate
+    the last term is gone and s1 is the share of the run. With L(1) the loss at the planned end,
+    ``a0 = share L(1)``, ``c0 = delta L(1)``, and E is the rest; ``share ~ Beta(1.5, 6)``,
+    ``alpha ~ LogNormal(ln 0.5, 0.4)``, ``delta ~ HalfNormal(0.1)``. Residuals of ln L, averaged
+    over hundredths of the run, are a stationary AR(1): ``sigma ~ HalfNormal(0.02)``, and a
+    correlation ``phi^g`` over g hundredths, ``phi ~ Beta(8, 2)``.
 
     L(1) is what the law of final losses ties: its prior is the Gaussian of ln L with the same 90 %
     interval as `predict`'s `loss_run`, with weight 0.9, and with weight 0.1 one of sd 0.1, a run
     that does not do what the law says. Without a fit it is vague, sd 0.3 about the last loss.
 
+    Before a decay begins a curve says nothing of what it will take off: that is left to the prior
+    of delta and to the fit, so that a level 5 % too high may as well be a deeper drop to come. A
+    cosine is a decay from early on, a short one at the end tells late; `Annealing` fitted to an
+    earlier run of the same recipe through its decay tells what to expect. Where the rate is seen to
+    decay and no schedule says so, points from there on are left out, and the end without a decay,
+    which is above the end with one, is not compared with a fit.
+
     The alarm is a posterior probability above 0.8. Under the model it is a martingale, so that of
     all runs that do not end above the band, at most a share ``q / (1 - q) / 4`` ever raises it,
-    however often one looks; q = 0.09 is the prior's, which makes 2.5 %. Measured on 300 curves
-    simulated on the Chinchilla plan with all but the end from the priors, five looks each at 20 to
-    80 %: 4 raised it, 3 of them of the 11 that do end above the band. Of 120 runs that end 5 %
-    high, with residuals of 0.4 %, 89 % raised it by 60 % of the run (36 % by 30); with residuals as
-    wide as their prior 35 to 40 %. k-hat was above 0.7 in 1 to 5 % of looks, which raise nothing.
+    however often one looks; q = 0.09 is the prior's, which makes 2.5 %.
+    MEASURED
 
     `p` is two-sided, of the mean ln loss of the last tenth of the run under a posterior of what
     came before. Nine such windows fit into a run: below 0.05 / 9 it warns, once in 20 runs.
-
-    A loss seen while the learning rate decays belongs to neither law: points from there on are left
-    out. The end without a decay is above the end with one, so that a comparison with a fit of
-    decayed runs is refused.
 
     Examples
     --------
@@ -186,107 +193,21 @@ def in_flight(
     (True, 'PASS')
     """
     counted(draws=draws)
-    at, log_loss, notes = _checked(curve, final, fit, plan, warmup, schedule)
+    points, decays, notes = _checked(curve, final, fit, plan, warmup, schedule, steps)
     band: tuple[float, float] = (np.nan, np.nan)
-    prior = {"mean": [float(log_loss[-1])] * 2, "sd": [VAGUE] * 2}
+    prior = [Part(1.0, float(points.log_loss[-1]), VAGUE)]
     if fit is not None and plan is not None:
         notes += [Finding("fit", "WARN", t, "") for t in [warn_if_untrusted(fit)] if t != "trusted"]
         run = np.log(predict(fit, plan, group=group, seed=seed).loss_run.values)
         low, high = (float(q) for q in np.quantile(run, [0.05, 0.95]))
         middle, band = 0.5 * (low + high), (float(np.exp(low)), float(np.exp(high)))
-        prior = {"mean": [middle] * 2, "sd": [(high - low) / 2 / NORMAL_90, MISS]}
-    got = _posterior(at, log_loss, prior, seed, draws)
-    values = _ends(dataset(got.values))
+        prior = [Part(1 - OFF, middle, (high - low) / 2 / NORMAL_90), Part(OFF, middle, MISS)]
+    found, k_hat = posterior(points, prior, seed, draws)
+    values = ends(found, points, decays)
     above = float((values["loss_end"] > band[1]).mean()) if fit is not None else np.nan
-    p = _last_window(at, log_loss, prior, seed, draws)
-    k_hat = float(got.attrs["k_hat"])
+    p = last_window(points, prior, seed, draws)
     findings = [*_judged(above, k_hat, band), *_surprised(p), *notes]
-    return InFlight(values, float(at[-1]), band, above, p, k_hat, tuple(findings))
-
-
-@dataclass(frozen=True)
-class Curve:
-    """The NumPyro program of a learning curve: the law, its priors, and AR(1) residuals."""
-
-    identity: str = "learning curve"
-
-    def __call__(self, data: Mapping[str, Any]) -> None:
-        """Sample the parameters and observe the curve."""
-        import jax.numpy as jnp
-        import numpyro
-        import numpyro.distributions as dist
-
-        parts = dist.Normal(jnp.asarray(data["mean"]), jnp.asarray(data["sd"]))
-        mixing = dist.Categorical(jnp.asarray([1 - OFF, OFF]))
-        log_end = numpyro.sample("log_end", dist.MixtureSameFamily(mixing, parts))
-        share = numpyro.sample("share", _built(SHARE))
-        alpha = numpyro.sample("alpha", _built(ALPHA))
-        sigma, phi = numpyro.sample("sigma", _built(SIGMA)), numpyro.sample("phi", _built(PHI))
-        residual = data["log_loss"] - jnp.log(
-            LAW(_theta(log_end, share, alpha), {"tokens": data["at"]})
-        )
-        before = jnp.concatenate([jnp.zeros(1), residual[:-1]])
-        rho = jnp.exp(data["gap"] * jnp.log(phi))
-        lost = (1 - rho) * (1 + rho)  # of a residual's variance, from one point to the next
-        fresh = (residual - rho * before) / sigma
-        each = -0.5 * fresh**2 / lost - 0.5 * jnp.log(lost) - jnp.log(sigma)
-        numpyro.factor("curve", jnp.sum(each * data["real"]))
-
-
-def _built(prior: Prior) -> Any:
-    from bayes_scaling.priors import distribution
-
-    return distribution(prior, dict(prior.args))
-
-
-def _theta(log_end: Any, share: Any, alpha: Any) -> dict[str, Any]:
-    from bayes_scaling.laws._protocol import namespace
-
-    end = namespace({"log_end": log_end}).exp(log_end)
-    return {"E": end * (1 - share), "a0": end * share, "alpha": alpha}
-
-
-def _posterior(at: np.ndarray, log_loss: np.ndarray, prior: Any, seed: int, draws: int) -> Any:
-    """Sample the curve's parameters: importance sampling about the modes, of one padded shape."""
-    fill = (0, POINTS - len(at))  # all curves share one compiled program
-    # The first residual remembers nothing; no two are so near that they must be one.
-    gap = np.maximum(np.diff(at * POINTS, prepend=-10.0 * POINTS), NEAREST)
-    data = {
-        "at": np.pad(at, fill, mode="edge"),
-        "log_loss": np.pad(log_loss, fill, mode="edge"),
-        "gap": np.pad(gap, fill, constant_values=POINTS),
-        "real": np.pad(np.ones(len(at)), fill),
-        **{k: np.asarray(v, float) for k, v in prior.items()},
-    }
-    return sample(Curve(), data, method="laplace", draws=draws, seed=seed)
-
-
-def _ends(values: xr.Dataset) -> xr.Dataset:
-    theta = _theta(values["log_end"], values["share"], values["alpha"])
-    out = {"loss_end": theta["E"] + theta["a0"], **theta}
-    out |= {k: values[k] for k in ("sigma", "phi")}
-    said = {"units": "nat/token", "long_name": "loss at the planned end"}
-    return xr.Dataset(out).assign(loss_end=out["loss_end"].assign_attrs(said))
-
-
-def _last_window(at: np.ndarray, log_loss: np.ndarray, prior: Any, seed: int, draws: int) -> float:
-    """Return how surprising the mean of the last tenth is to a posterior of what came before."""
-    last = at > at[-1] - (WINDOW - 0.5) / POINTS
-    first = int(np.argmax(last))
-    if first < FEWEST or len(at) - first < WINDOW // 2:
-        return np.nan
-    got = _posterior(at[:first], log_loss[:first], prior, seed, draws)
-    v = {k: np.ravel(value)[:, None] for k, value in got.values.items()}
-    mean = np.log(LAW(_theta(v["log_end"], v["share"], v["alpha"]), {"tokens": at[first - 1 :]}))
-    rng = np.random.default_rng([seed, 6])
-    residual, path = log_loss[first - 1] - mean[:, :1], []
-    for gap in np.maximum(np.diff(at[first - 1 :] * POINTS), NEAREST):
-        rho = v["phi"] ** gap
-        noise = rng.normal(size=residual.shape)
-        residual = rho * residual + v["sigma"] * np.sqrt(1 - rho**2) * noise
-        path.append(residual)
-    new = (mean[:, 1:] + np.concatenate(path, axis=1)).mean(axis=1)
-    return float(2 * np.minimum(pit := pit_of(new, log_loss[first:].mean()), 1 - pit))
+    return InFlight(values, float(points.at[-1]), band, above, p, k_hat, tuple(findings))
 
 
 def _judged(above: float, k_hat: float, band: tuple[float, float]) -> list[Finding]:
@@ -318,87 +239,142 @@ def _surprised(p: float) -> list[Finding]:
 
 
 def _checked(
-    curve: Any, final: Any, fit: Any, plan: Any, warmup: Any, schedule: Any
-) -> tuple[np.ndarray, np.ndarray, list[Finding]]:
-    """Return the curve in hundredths of the run, and what to say of it."""
+    curve: Any, final: Any, fit: Any, plan: Any, warmup: Any, schedule: Any, steps: Any
+) -> tuple[Points, bool, list[Finding]]:
+    """Return the curve in hundredths of the run, whether it decays by plan, and what to say."""
     wrong: list[str] = []
     of = "steps" if not {"tokens"} & {*_names(curve)} and "steps" in _names(curve) else "tokens"
     table, found = read_sizes(curve, (of, "loss"), "curve", ("lr",), zero=(of, "lr"))
     wrong += found
     if isinstance(plan, Mapping) and any(np.size(v) != 1 for v in plan.values()):
         wrong.append("plan: one run is under way; give one number for each of its inputs")
-    rates = pd.Series(np.ravel([] if schedule is None else schedule))
-    later = np.asarray(pd.to_numeric(rates, errors="coerce"), float)
-    if not (np.isfinite(later) & (later >= 0)).all():
-        wrong.append(f"schedule: learning rates at equal steps are wanted; found {schedule!r}")
     if (fit is None) != (plan is None):
         has, lacks = ("fit", "plan") if plan is None else ("plan", "fit")
         wrong.append(f"{lacks}: not given, and a {has} is of no use without: give both or neither")
     if final is None and of == "tokens" and isinstance(plan, Mapping) and "tokens" in plan:
         final = plan["tokens"]
-    try:
-        end = one_number(final, f"final: the planned end of the run, {of}, such as 1.4e11")
-        if of in table and end < values_of(table, of).max() * (1 - 1e-9):
-            wrong.append(f"final: {end:.4g} {of}, and the curve goes to {table[of].max():.4g}")
-    except SpecError as error:
-        wrong.append(str(error))
-        end = np.nan
+    end = _number(final, f"final: the planned end of the run, {of}, such as 1.4e11", wrong)
+    if of in table and end < values_of(table, of).max() * (1 - 1e-9):
+        wrong.append(f"final: {end:.4g} {of}, and the curve goes to {table[of].max():.4g}")
+    rates = _rates(schedule, wrong)
+    decays = bool(rates[-1] < LEVEL * rates.max())
+    total = end
+    if steps is not None or (decays and of != "steps"):
+        what = f"steps: optimizer steps of the whole run, more than {POINTS}, which a schedule that"
+        total = _number(steps, f"{what} decays cannot do without", wrong, above=POINTS)
     if not (isinstance(warmup, int | float) and 0 <= warmup < 1):
         wrong.append(f"warmup: a share of the run from 0 to below 1; found {warmup!r}")
     refuse("in_flight", wrong)
     share, log_loss = values_of(table, of) / end, np.log(values_of(table, "loss"))
     order = np.argsort(share, kind="stable")
-    lr = values_of(table, "lr")[order] if "lr" in table else None
     share, log_loss = share[order], log_loss[order]
-    keep, decays, notes = _constant(share, lr, later, warmup)
+    keep = share > warmup
+    begins, fell, notes = warmup, False, []
+    lr = values_of(table, "lr")[order] if "lr" in table else None
+    if lr is not None and schedule is not None and (odd := _unlike(share, lr, rates, keep)):
+        wrong.append(odd)
+    if decays:
+        begins = max(warmup, np.argmax(rates >= LEVEL * rates.max()) / (len(rates) - 1))
+        keep &= share >= begins
+    elif lr is not None:
+        keep, fell, notes = _constant(lr, keep)
+    elif schedule is None:
+        found = "not given: taken as constant up to here, and to the planned end"
+        notes.append(Finding("learning rate", "NOTE", found, ""))
     at, mean = _hundredths(share[keep], log_loss[keep])
     if len(at) < FEWEST:
-        when = f"come back at {(warmup + FEWEST / POINTS) * end:.3g} {of}, or log more often"
-        if decays:
-            when = "on a schedule that decays throughout no early loss tells the end by this law"
+        when = f"come back at {(begins + FEWEST / POINTS) * end:.3g} {of}, or log more often"
+        if fell:
+            when = "on a schedule that decays throughout it takes `schedule` and `steps` to tell"
         wrong.append(
-            f"curve: {len(at)} points, hundredths of the run, after the warm-up at a constant "
-            f"learning rate, and {FEWEST} are needed; {when}"
+            f"curve: {len(at)} points, hundredths of the run, after the warm-up"
+            f"{'' if decays else ' at a constant learning rate'}, and {FEWEST} are needed; {when}"
         )
-    if decays and fit is not None:
+    if fell and fit is not None:
         wrong.append(
             "fit: the learning rate decays before the planned end, and the end at a constant rate "
-            "is not what a law of final losses predicts: leave fit and plan out"
+            "is not what a law of final losses predicts: give `schedule` and `steps`, or leave fit "
+            "and plan out"
         )
     refuse("in_flight", wrong)
-    return at, mean, notes
+    if not decays:
+        return Points(at, mean, at, np.ones(len(at))), False, notes
+    points = _annealed(at, mean, rates, total)
+    if points.drop[-1] < UNSEEN:
+        found = "planned, and hardly seen: what it takes off is its prior's, 0 to 20 % of the loss"
+        notes.append(Finding("decay", "NOTE", found, ""))
+    return points, True, notes
 
 
 def _names(curve: Any) -> list[str]:
     return [str(c) for c in curve] if isinstance(curve, Mapping | pd.DataFrame) else []
 
 
-def _constant(
-    share: np.ndarray, lr: np.ndarray | None, later: np.ndarray, warmup: float
-) -> tuple[np.ndarray, bool, list[Finding]]:
-    """Return which points are at the constant rate, whether it decays, and what to say of it."""
-    keep, notes = share > warmup, []
-    decays = bool(len(later)) and bool(later[-1] < LEVEL * later.max())
-    if lr is None:
-        found = "not given: taken as constant up to here, and to the planned end"
-        notes.append(Finding("learning rate", "NOTE", found, ""))
-    elif keep.any():
-        top = lr >= LEVEL * lr[keep].max()
-        first = int(np.argmax(top & keep))
-        falls = np.flatnonzero(~top[first:])
-        last = first + int(falls[0]) if len(falls) else len(lr)
-        keep &= (np.arange(len(lr)) >= first) & (np.arange(len(lr)) < last)
-        decays |= last < len(lr)
-    if decays:
-        found = "it decays: points from there on are left out, and the end is that without a decay"
-        notes.append(Finding("learning rate", "WARN", found, "take it for an upper bound"))
-    return keep, decays, notes
+def _number(value: Any, what: str, wrong: list[str], above: float = 0.0) -> float:
+    try:
+        return one_number(value, what, above)
+    except SpecError as error:
+        wrong.append(str(error))
+        return np.nan
 
 
-def _hundredths(share: np.ndarray, log_loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Average ln loss over hundredths of the planned run."""
+def _rates(schedule: Any, wrong: list[str]) -> np.ndarray:
+    """Return the planned learning rates, a constant one where none are given."""
+    given = pd.Series(np.ravel([1.0] if schedule is None else schedule))
+    rates = np.asarray(pd.to_numeric(given, errors="coerce"), float)
+    if len(rates) and (np.isfinite(rates) & (rates >= 0)).all() and rates.max() > 0:
+        return rates
+    wrong.append(f"schedule: learning rates at equal steps are wanted; found {schedule!r}")
+    return np.ones(1)
+
+
+def _unlike(share: np.ndarray, lr: np.ndarray, rates: np.ndarray, keep: np.ndarray) -> str:
+    """Say where the learning rates seen are not those of the schedule, each over its largest."""
+    at, seen = _hundredths(share[keep], lr[keep])
+    if not len(at):
+        return ""
+    meant = np.interp(at, np.linspace(0, 1, len(rates)), rates)
+    seen, meant = (v / max(v.max(), 1e-300) for v in (seen, meant))
+    off = np.flatnonzero(np.abs(seen - meant) > UNLIKE)
+    if len(off) <= STRAY:
+        return ""
+    first = off[0]
+    return (
+        f"schedule: it is not what the curve's column lr says, at {at[first]:.0%} of the run "
+        f"{meant[first]:.2f} and {seen[first]:.2f} of the peak: give the schedule that is run"
+    )
+
+
+def _constant(lr: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, bool, list[Finding]]:
+    """Return which points are at the constant rate, whether it fell, and what to say of it."""
+    if not keep.any():
+        return keep, False, []
+    top = lr >= LEVEL * lr[keep].max()
+    first = int(np.argmax(top & keep))
+    falls = np.flatnonzero(~top[first:])
+    last = first + int(falls[0]) if len(falls) else len(lr)
+    keep = keep & (np.arange(len(lr)) >= first) & (np.arange(len(lr)) < last)
+    if last == len(lr):
+        return keep, False, []
+    found = "it decays: points from there on are left out, and the end is that without a decay"
+    do = "give `schedule` and `steps`, or take it for an upper bound"
+    return keep, True, [Finding("learning rate", "WARN", found, do)]
+
+
+def _annealed(at: np.ndarray, mean: np.ndarray, rates: np.ndarray, steps: float) -> Points:
+    """Return the points with the sums of their schedule, as shares of its own."""
+    even = np.linspace(0, 1, min(FINE, int(steps)))
+    fine = np.interp(even, np.linspace(0, 1, len(rates)), rates)
+    area, drop = annealing_sums(fine, steps)
+    area, drop = area / area[-1], drop / drop.max()
+    s1, s2 = (np.interp(at, even, v) for v in (area, drop))
+    return Points(at, mean, s1, s2, 1 - float(drop[-1]))
+
+
+def _hundredths(share: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Average what was seen over hundredths of the planned run."""
     _, which = np.unique(np.ceil(share * POINTS - 1e-9), return_inverse=True)
     count = np.maximum(np.bincount(which), 1)
     if not len(share):
-        return share, log_loss
-    return np.bincount(which, share) / count, np.bincount(which, log_loss) / count
+        return share, values
+    return np.bincount(which, share) / count, np.bincount(which, values) / count

@@ -12,7 +12,7 @@ from typing import Literal
 from bayes_scaling._registry import Registry, did_you_mean
 from bayes_scaling.errors import Problem
 
-Kind = Literal["positive", "real", "fraction", "count", "label", "flag"]
+Kind = Literal["positive", "amount", "real", "fraction", "count", "label", "flag"]
 
 _SIZE = {"1": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "G": 1e9, "T": 1e12}
 _PREFIXED = {"PFLOP": 1e15, "EFLOP": 1e18, "ZFLOP": 1e21, "YFLOP": 1e24}
@@ -37,8 +37,9 @@ class Column:
         Canonical name.
     unit : str
         Unit of the canonical column ("tokens", "nats per token").
-    kind : {"positive", "real", "fraction", "count", "label", "flag"}
-        Which values are allowed: a count is a positive whole number, a fraction is in [0, 1].
+    kind : {"positive", "amount", "real", "fraction", "count", "label", "flag"}
+        Which values are allowed: an amount may be zero too, a count is a positive whole number, a
+        fraction is in [0, 1].
     scale : str
         Key of `UNITS`: the units a source column may be in.
     aliases : tuple of str
@@ -130,6 +131,10 @@ _add("context_length", "tokens", "count", "size",
 _add("steps", "optimizer steps", "count", "size",
      "n_steps, num_steps, train_steps, training_steps",
      "optimizer steps taken, or needed to reach `target_loss`")
+_add("lr_sum", "steps at the peak rate", "positive", "size", "lr_area",
+     "area under the learning rate over its peak; see `annealing_sums`")
+_add("lr_drop", "steps at the peak rate", "amount", "size", "annealing_area",
+     "annealing area: how far the learning rate fell, and how long ago; see `annealing_sums`")
 _add("loss_sd", "nats per token", "positive", "entropy",
      "loss_std, loss_se, loss_stderr, loss_sigma", "known standard deviation of the loss's noise")
 _add("accuracy", "1", "fraction", "share", "acc", "task accuracy")

@@ -46,9 +46,7 @@ def distinct(values: np.ndarray) -> int:
 
 def varies(values: np.ndarray) -> bool:
     """Tell whether there are two sizes (or budgets) that differ by more than the tolerance."""
-    if not len(values):
-        return False
-    return math.log(values.max()) - math.log(values.min()) > math.log1p(TOLERANCE)
+    return len(values) > 0 and bool(values.max() > (1 + TOLERANCE) * values.min())
 
 
 def isoflops(runs: Columns) -> list[IsoFlop]:

@@ -158,6 +158,9 @@ def check_values(
         problems.append(
             Problem(name, labels.where(bad), found, f"{column.name} must be {noun} - {do}")
         )
+    elif column.kind == "amount" and (bad := finite & (numbers < 0)).any():
+        found = f"{_values(bad)} below 0: {numbers[bad][0]:g}"
+        problems.append(Problem(name, labels.where(bad), found, do))
     elif column.kind == "count" and (bad := finite & ~_whole(numbers)).any():
         found = f"{_values(bad)} no whole number: {numbers[bad][0]:g}"
         problems.append(Problem(name, labels.where(bad), found, do))

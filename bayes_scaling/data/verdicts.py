@@ -116,7 +116,8 @@ def _one_value(values: np.ndarray, role: str) -> Verdict | None:
     if varies(values):
         return None
     lo = float(values.min())
-    do = f"add runs at two other values of {role}, such as {lo / 5:.2g} and {lo * 5:.2g}"
+    others = f"such as {lo / 5:.2g} and {lo * 5:.2g}" if lo > 0 else "above 0"
+    do = f"add runs at two other values of {role}, {others}"
     return Verdict(role, "FAIL", f"all runs have {role} {lo:.3g}", do)
 
 
@@ -125,7 +126,10 @@ def _coordinate(used: Columns, role: str) -> Verdict:
     failed = _one_value(values, role)
     if failed:
         return failed
-    n, lo, hi = distinct(values), float(values.min()), float(values.max())
+    lo, hi = float(values.min()), float(values.max())
+    if lo == 0:  # an amount that may be none spans no decades
+        return Verdict(role, "PASS", f"values of {role} from 0 to {hi:.3g}", NOTHING)
+    n = distinct(values)
     decades = math.log10(hi / lo)
     found = f"{n} distinct values of {role} over {decades:.1f} decades"
     if decades < 1:

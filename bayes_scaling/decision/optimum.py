@@ -40,6 +40,13 @@ def search_split(law: Any, theta: Mapping[str, Any], product: Any) -> tuple[Any,
     The loss along a budget falls, then rises, for every law whose terms are decreasing and convex
     in logs; precision is about 1e-7 in ln N, the flatness of a minimum in float64.
     """
+    values = [*theta.values(), product]
+    if any(isinstance(v, xr.DataArray) for v in values):  # names cost more than numbers, 70 times
+        named = xr.broadcast(*(v if isinstance(v, xr.DataArray) else xr.DataArray(v)
+                               for v in values))  # fmt: skip
+        bare = [v.values for v in named]
+        params, tokens = search_split(law, dict(zip(theta, bare, strict=False)), bare[-1])
+        return named[0].copy(data=params), named[0].copy(data=tokens)
     ref = dict(law.reference)
     k = np.log(product) - np.log(ref["params"]) - np.log(ref["tokens"])
 
@@ -52,7 +59,7 @@ def search_split(law: Any, theta: Mapping[str, Any], product: Any) -> tuple[Any,
     for _ in range(STEPS):
         step = GOLDEN * (high - low)
         left = loss(high - step) < loss(low + step)
-        low, high = _where(left, low, high - step), _where(left, low + step, high)
+        low, high = np.where(left, low, high - step), np.where(left, low + step, high)
     n = 0.5 * (low + high)
     return ref["params"] * np.exp(n), ref["tokens"] * np.exp(k - n)
 
@@ -61,9 +68,3 @@ def irreducible(law: Any, theta: Mapping[str, Any]) -> Any:
     """Return the law's floor, zero where it has none."""
     floor = getattr(law, "irreducible", None)
     return floor(theta) if floor else 0.0
-
-
-def _where(test: Any, yes: Any, no: Any) -> Any:
-    if isinstance(test, xr.DataArray):
-        return xr.where(test, yes, no)
-    return np.where(test, yes, no)

@@ -22,9 +22,9 @@ from bayes_scaling.data.summary import refusals
 from bayes_scaling.errors import FitError
 from bayes_scaling.inference.sampling import Draws, Likelihood, Method, sample
 from bayes_scaling.inference.target import Target
-from bayes_scaling.laws import HasSweeps
+from bayes_scaling.laws import HasSweeps, from_zero
 from bayes_scaling.model import ScalingModel
-from bayes_scaling.program import WEIGHTLESS, Prepared, prepare
+from bayes_scaling.program import WEIGHTLESS, Prepared, prepare, refuse_average
 from bayes_scaling.results import dataset, tree, with_derived
 from bayes_scaling.trust import diagnose
 
@@ -79,6 +79,8 @@ def fit(
         The table lacks what the model reads.
     FitError
         The table cannot identify the law.
+    SpecError
+        The law is an average, which `average` makes from fits.
 
     Notes
     -----
@@ -93,6 +95,7 @@ def fit(
      'posterior_predictive', 'prior', 'sample_stats']
     """
     start = time.perf_counter()
+    refuse_average(model)
     runs = as_read(runs, model)
     refused = refusals(runs, model.law.inputs, len(model.law.params))
     if refused and not force:
@@ -214,8 +217,9 @@ def _versions() -> dict[str, str]:
 
 def scale_of(runs: pd.DataFrame, law: Any) -> dict[str, Any]:
     """Return how far the table reaches: what later says that a prediction lies beyond it."""
-    swept = law.swept if isinstance(law, HasSweeps) else ()
-    read = [c for c in law.inputs if c not in swept and pd.api.types.is_numeric_dtype(runs[c])]
+    # Neither a setting that is swept nor an input that may be zero says how large a run was.
+    others = (*(law.swept if isinstance(law, HasSweeps) else ()), *from_zero(law))
+    read = [c for c in law.inputs if c not in others and pd.api.types.is_numeric_dtype(runs[c])]
     sizes = [c for c in dict.fromkeys(("params", "tokens", "flops", *read)) if c in runs]
     out: dict[str, Any] = {}
     if "loss" in runs:

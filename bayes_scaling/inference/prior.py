@@ -7,7 +7,7 @@ import xarray as xr
 from bayes_scaling import priors
 from bayes_scaling.errors import SpecError
 from bayes_scaling.model import ScalingModel
-from bayes_scaling.program import Program, prepare
+from bayes_scaling.program import Program, prepare, refuse_average
 from bayes_scaling.results import dataset, tree, with_derived
 
 
@@ -35,7 +35,7 @@ def sample_prior(
     Raises
     ------
     SpecError
-        The model needs a table to be complete, or pools.
+        The model needs a table to be complete, pools, or is an average.
 
     Examples
     --------
@@ -45,6 +45,7 @@ def sample_prior(
     >>> bool(ratio[1] / ratio[0] > 1000)  # the prior does not build 20 tokens per parameter in
     True
     """
+    refuse_average(model)
     if model.pooling:
         msg = "sample_prior takes a model without pooling: a new group's prior is the population's"
         raise SpecError(msg)

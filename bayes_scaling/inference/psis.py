@@ -50,7 +50,9 @@ def smooth(log_ratio: np.ndarray) -> tuple[np.ndarray, float]:
             return log_weight - np.log(np.exp(log_weight).sum()), 0.0
         k_hat, sigma = _pareto(np.maximum(excess, 1e-300))
         p = (np.arange(tail) + 0.5) / tail
-        quantile = -np.log1p(-p) if abs(k_hat) < 1e-9 else np.expm1(-k_hat * np.log1p(-p)) / k_hat
+        with np.errstate(over="ignore"):  # of a hopeless tail: cut at the largest ratio below
+            log = np.log1p(-p)
+            quantile = -log if abs(k_hat) < 1e-9 else np.expm1(-k_hat * log) / k_hat
         log_weight = log_weight.copy()
         log_weight[order[-tail:]] = np.minimum(np.log(edge + sigma * quantile), 0.0)
     return log_weight - np.log(np.exp(log_weight).sum()), float(k_hat)

@@ -2,19 +2,25 @@
 
 from bayes_scaling.laws._protocol import (
     LAWS,
+    Anchored,
     HasFloor,
     HasIsoquant,
     HasLatents,
     HasOptimum,
     HasScatter,
     HasSweeps,
+    HasZeros,
     Law,
     Monotone,
     bind,
+    from_zero,
     law_from_dict,
     to_dict,
 )
+from bayes_scaling.laws.annealing import Annealing
+from bayes_scaling.laws.average import Average
 from bayes_scaling.laws.batch import CriticalBatch
+from bayes_scaling.laws.coupled import Coupled
 from bayes_scaling.laws.isoflop import IsoFlop
 from bayes_scaling.laws.joint import Chinchilla, KaplanND
 from bayes_scaling.laws.noise_scale import NoiseScale
@@ -26,8 +32,12 @@ from bayes_scaling.laws.tuning import Tuning
 __all__ = [
     "LAWS",
     "M4",
+    "Anchored",
+    "Annealing",
+    "Average",
     "BrokenPowerLaw",
     "Chinchilla",
+    "Coupled",
     "CriticalBatch",
     "HasFloor",
     "HasIsoquant",
@@ -35,6 +45,7 @@ __all__ = [
     "HasOptimum",
     "HasScatter",
     "HasSweeps",
+    "HasZeros",
     "IsoFlop",
     "KaplanND",
     "KaplanNS",
@@ -45,6 +56,7 @@ __all__ = [
     "Repetition",
     "Tuning",
     "bind",
+    "from_zero",
     "law_from_dict",
     "to_dict",
 ]

@@ -98,6 +98,15 @@ class HasFloor(Protocol):
 
 
 @runtime_checkable
+class Anchored(Protocol):
+    """A law that knows where the table it is fitted to ends."""
+
+    def anchors(self, x: Inputs) -> Reference:
+        """Return the sizes that it takes from a table beside the means of its inputs."""
+        ...
+
+
+@runtime_checkable
 class Monotone(Protocol):
     """A law whose outcome falls in every input listed."""
 
@@ -105,6 +114,13 @@ class Monotone(Protocol):
     def decreasing(self) -> tuple[str, ...]:
         """The inputs that may only lower the outcome."""
         ...
+
+
+@runtime_checkable
+class HasZeros(Protocol):
+    """A law with inputs that may be zero; what divides those is the largest of the table."""
+
+    from_zero: ClassVar[tuple[str, ...]]
 
 
 @runtime_checkable
@@ -177,8 +193,15 @@ def relative(law: Law, x: Inputs, name: str, xp: ModuleType) -> Any:
     return xp.log(x[name]) - xp.log(sizes(law)[name])
 
 
+def from_zero(law: Any) -> tuple[str, ...]:
+    """Return the inputs of a law that may be zero."""
+    return law.from_zero if isinstance(law, HasZeros) else ()
+
+
 def bind(law: L, x: Inputs) -> L:
     """Give a law its reference sizes: the geometric means of the inputs, unless it has them.
+
+    An input that may be zero has no such mean: its largest value then, and 1 where all are zero.
 
     Parameters
     ----------
@@ -201,10 +224,13 @@ def bind(law: L, x: Inputs) -> L:
     """
     if law.reference is not None:
         return law
-    sizes = tuple(
-        (name, float(f"{np.exp(np.mean(np.log(np.asarray(x[name], float)))):.6g}"))
-        for name in law.inputs
-    )
+    columns = {name: np.asarray(x[name], float) for name in law.inputs}
+    zeros = from_zero(law)
+    middle = {
+        k: v.max() or 1.0 if k in zeros else np.exp(np.mean(np.log(v))) for k, v in columns.items()
+    }
+    sizes = tuple((name, float(f"{value:.6g}")) for name, value in middle.items())
+    sizes += law.anchors(columns) if isinstance(law, Anchored) else ()
     return replace(law, reference=sizes)  # pyright: ignore[reportArgumentType]
 
 
@@ -230,6 +256,10 @@ def law_from_dict(spec: Mapping[str, Any] | str) -> Any:
     True
     """
     choices: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
+    if choices.get("name") == "average":  # of a fit; no law to choose, and so none of `LAWS`
+        from bayes_scaling.laws.average import Average
+
+        return Average(tuple(law_from_dict(law) for law in choices.get("laws", ())))
     kind = LAWS[choices.pop("name", "")]
     return kind(**checked_choices(kind, "law", choices))
 
@@ -279,6 +309,8 @@ def to_dict(thing: Any) -> dict[str, Any]:
     out: dict[str, Any] = {"name": thing.name}
     for f in fields(thing):
         value = getattr(thing, f.name)
-        if value != f.default:
+        if f.name in ("laws", "scatters"):  # of an average, which has no choice beside them
+            out[f.name] = [to_dict(one) for one in value]
+        elif value != f.default:
             out[f.name] = dict(value) if f.name == "reference" else value
     return out

@@ -14,6 +14,7 @@ import xarray as xr
 from bayes_scaling.data.coverage import TOLERANCE
 from bayes_scaling.decision.optimum import best_split
 from bayes_scaling.errors import FitError, SpecError
+from bayes_scaling.inference.point import vertices
 from bayes_scaling.methods.budgets import Budget, Runs, budgets_of, runs_of
 from bayes_scaling.results import SAMPLES, model_of, theta_of
 from bayes_scaling.trust import warn_if_untrusted
@@ -23,27 +24,6 @@ TOLERATED = 0.02  # of N*: what an exponent's error bar usually hides
 
 class ParabolaBiasWarning(UserWarning):
     """The vertices of parabolas are off by more than 2 % on these runs."""
-
-
-def vertices(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fit parabolas by least squares; return their vertices, the values there, the curvatures.
-
-    Parameters
-    ----------
-    x : (point,) array
-    y : (..., point) array
-
-    Returns
-    -------
-    where, value, curvature : (...) arrays
-        `where` is NaN for a parabola that has no lowest point.
-    """
-    middle, spread = x.mean(), np.ptp(x) / 2
-    u = (x - middle) / spread
-    c2, c1, c0 = np.moveaxis(y @ np.linalg.pinv(np.vander(u, 3)).T, -1, 0)
-    bowl = c2 > 0
-    at = np.where(bowl, -c1 / (2 * np.where(bowl, c2, 1.0)), np.nan)
-    return middle + spread * at, c0 + c1 * at + c2 * at**2, 2 * c2 / spread**2
 
 
 def approach2(runs: Any, *, tolerance: float = TOLERANCE, outside: bool = True) -> xr.Dataset:

@@ -4,7 +4,9 @@ A figure of one panel returns its Axes, a figure of several its Figure. A fit th
 trusted says so on the figure itself, since figures travel without the session that warned.
 """
 
+from bayes_scaling.plots.backtest import plot_backtest
 from bayes_scaling.plots.batch import plot_batch
+from bayes_scaling.plots.compare import plot_compare
 from bayes_scaling.plots.curve import plot_curve
 from bayes_scaling.plots.decision import plot_lifetime, plot_next, plot_regret, plot_wall
 from bayes_scaling.plots.exponents import plot_exponents
@@ -18,7 +20,9 @@ from bayes_scaling.plots.sizes import plot_sizes
 from bayes_scaling.plots.tuning import plot_optimum, plot_sweeps
 
 __all__ = [
+    "plot_backtest",
     "plot_batch",
+    "plot_compare",
     "plot_curve",
     "plot_exponents",
     "plot_frontier",

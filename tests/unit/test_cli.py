@@ -14,6 +14,8 @@ from bayes_scaling._terminal import to_number
 from bayes_scaling._writing import flop, number, size
 from bayes_scaling.cli import app, main
 from bayes_scaling.cli.asking import allocate, predict
+from bayes_scaling.cli.backtesting import backtest
+from bayes_scaling.cli.comparing import compare
 from bayes_scaling.cli.deciding import decide, gate, next_
 from bayes_scaling.cli.demo import demo
 from bayes_scaling.cli.fitting import check, fit
@@ -25,6 +27,8 @@ COMMANDS = {
     "demo": demo,
     "fit": fit,
     "check": check,
+    "backtest": backtest,
+    "compare": compare,
     "predict": predict,
     "allocate": allocate,
     "decide": decide,

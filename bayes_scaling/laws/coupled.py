@@ -1,0 +1,208 @@
+"""A joint law that expects to be wrong, within the data and beyond them.
+
+Its terms need not be separate, and its exponents may change where the largest runs end.
+
+    L = E + min over N' <= N of R(N', D),
+    R = a0 e^(-alpha n) + b0 e^(lam c - beta (1 + rho c) d),
+    n = ln(N / N0) + (ahead_n - 1) p^2 / (p + ln 10),  p = how far ln N lies past the largest runs,
+    d likewise, and c = n within the sizes of the table.
+
+With ``lam = rho = 0`` and ``ahead_n = ahead_d = 1`` it is the additive law.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from bayes_scaling.laws._protocol import LAWS, Inputs, Reference, Theta, namespace, sizes
+from bayes_scaling.laws.joint import FLOOR, INPUTS, SHARE, SLOPE
+from bayes_scaling.param import Param, Prior
+
+LARGEST = 0.1  # of the runs, by compute: where they lie is where the law stops being vouched for
+FEWEST = 3
+WITHIN, AHEAD = np.log(10.0), 0.5 * np.log(10.0)  # of a reference by hand: how far its table goes
+COUPLING = Prior.of("Normal", loc=0.0, scale=0.13)  # 0.3 per decade of N
+ONSET = np.log(10.0)  # a corner at the edge would draw optima to itself: no size is special
+STEEPER = Prior.of("LogNormal", median=1.0, sigma=0.4)
+LEAST = 0.1  # of beta, however much smaller models learn less from data
+TINY = 1e-9
+NEVER = 1e4  # e-folds: infinitely far
+FARTHEST = 60.0  # a reducible loss of e^60 is as good as infinite, and float32 holds it
+
+
+@LAWS.register("coupled")
+@dataclass(frozen=True)
+class Coupled:
+    """The additive law with a coupling of its terms, and with exponents of its own beyond the data.
+
+    Parameters
+    ----------
+    coupling : bool, default True
+        Whether level and exponent of the data's term depend on the size of the model.
+    ahead : bool, default True
+        Whether the exponents may change where the largest runs end.
+    reference : tuple of (str, float), optional
+        N0 and D0, the geometric means of the training table unless given; the least and greatest
+        parameters (`params_low`, `params_high`), and where the largest runs lie (`params_edge`,
+        `tokens_edge`, geometric means over the tenth of the runs with most compute). Of a reference
+        without those the table is taken to reach a decade to either side, its largest runs half.
+
+    Notes
+    -----
+    Parameters are those of the additive law at the reference run, where `alpha` and `beta` keep
+    their meaning of local exponents, and
+
+    - ``lam``, ``rho``: by how much ln of the data's term, and its exponent as a share, rise per
+      e-fold of N. Held where the table's sizes end, so that no exponent runs away, and beta never
+      falls below a tenth of itself. Larger models learn more from data where rho is positive, as
+      Farseer (arXiv:2506.10972) finds.
+    - ``ahead_n``, ``ahead_d``: the exponents far beyond the largest runs, over those up to them,
+      LogNormal(1, 0.4); a decade beyond, three quarters of the way there. Runs that lie farther
+      than most say a little of them, no run says how it goes on: intervals grow with the distance.
+
+    The minimum over smaller models says that size never hurts: with lam > 0 the plain sum would
+    turn upwards in N where data are scarce. For given D the sum falls and then rises within the
+    sizes of the table, and its lowest point has a closed form, so that the loss falls in N and in D
+    under any parameters. The coupling is Farseer's to first order; what is ahead is this package's.
+
+    Examples
+    --------
+    >>> from bayes_scaling.laws import Chinchilla, Coupled
+    >>> at, x = (("params", 1e9), ("tokens", 2e10)), {"params": 3e9, "tokens": 2e10}
+    >>> theta = {"E": 1.8, "a0": 0.35, "b0": 0.35, "alpha": 0.35, "beta": 0.37}
+    >>> same = {"lam": 0.0, "rho": 0.0, "ahead_n": 1.0, "ahead_d": 1.0}
+    >>> bool(Coupled(reference=at)(theta | same, x) == Chinchilla(reference=at)(theta, x))
+    True
+    """
+
+    coupling: bool = True
+    ahead: bool = True
+    reference: Reference | None = None
+
+    name: ClassVar[str] = "coupled"
+    outcome: ClassVar[str] = "loss"
+    decreasing: ClassVar[tuple[str, ...]] = INPUTS
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the law reads."""
+        return INPUTS
+
+    @property
+    def params(self) -> tuple[Param, ...]:
+        """The parameters under these choices."""
+        out = [
+            FLOOR,
+            Param("a0", SHARE, "nat/token", "loss owed to finite parameters at the reference run",
+                  (0.05, 1.0), "intercept"),
+            Param("b0", SHARE, "nat/token", "loss owed to finite tokens at the reference run",
+                  (0.05, 1.0), "intercept"),
+            Param("alpha", SLOPE, "1", "exponent in parameters up to the largest runs",
+                  (0.08, 0.6), "slope"),
+            Param("beta", SLOPE, "1", "exponent in tokens of models of the reference size",
+                  (0.08, 0.6), "slope"),
+        ]  # fmt: skip
+        if self.coupling:
+            level = "rise of the data's term with model size, per e-fold of it"
+            slope = "rise of its exponent with model size, as a share, per e-fold"
+            out += [Param("lam", COUPLING, "1", level, (-0.2, 0.2)),
+                    Param("rho", COUPLING, "1", slope, (-0.2, 0.2))]  # fmt: skip
+        if self.ahead:
+            for name, of in (("ahead_n", "parameters"), ("ahead_d", "tokens")):
+                meaning = f"exponent in {of} beyond the largest runs, over that up to them"
+                out.append(Param(name, STEEPER, "1", meaning, (0.5, 1.8), "ahead"))
+        return tuple(out)
+
+    def anchors(self, x: Inputs) -> Reference:
+        """Return how far a table reaches in parameters, and where its largest runs lie."""
+        logs = {k: np.log(np.asarray(x[k], float)) for k in INPUTS}
+        work = logs["params"] + logs["tokens"]
+        top = np.argsort(-work, kind="stable")[: max(FEWEST, int(LARGEST * len(work)))]
+        at = {
+            "params_low": logs["params"].min(),
+            "params_high": logs["params"].max(),
+            **{f"{k}_edge": v[top].mean() for k, v in logs.items()},
+        }
+        return tuple((k, float(f"{np.exp(v):.6g}")) for k, v in at.items())
+
+    def __call__(self, theta: Theta, x: Inputs) -> Any:
+        """Evaluate the loss, nat/token, at ``x["params"]`` and ``x["tokens"]``, raw counts."""
+        xp = namespace(theta, x)
+        ref = sizes(self)
+        zero = {k: xp.log(ref[k]) for k in INPUTS}
+        n = self._steps(theta, x, "params", "ahead_n", zero, xp)
+        d = self._steps(theta, x, "tokens", "ahead_d", zero, xp)
+        a, b = xp.log(theta["a0"]), xp.log(theta["b0"])
+        alpha, beta = theta["alpha"], theta["beta"]
+        if not self.coupling:
+            return theta["E"] + _sum(a - alpha * n, b - beta * d, xp)
+        low = xp.minimum(self._anchor("params_low", xp) - zero["params"], -TINY)
+        high = xp.maximum(self._anchor("params_high", xp) - zero["params"], TINY)
+        lam, most = theta["lam"], 1 - LEAST
+        rho = xp.minimum(xp.maximum(theta["rho"], -most / high), -most / low)
+
+        def reducible(size: Any) -> Any:
+            c = xp.minimum(xp.maximum(size, low), high)
+            return _sum(a - alpha * size, b + lam * c - beta * (1 + rho * c) * d, xp)
+
+        # Within the sizes of the table ln of the data's term is straight in n, of slope `rise`.
+        rise = xp.maximum(lam - beta * rho * d, TINY)
+        lowest = (a + xp.log(alpha) - b - xp.log(rise) + beta * d) / (alpha + rise)
+        lowest = xp.minimum(xp.maximum(lowest, low), high)
+        return theta["E"] + xp.minimum(reducible(n), reducible(xp.minimum(n, lowest)))
+
+    def irreducible(self, theta: Theta) -> Any:
+        """Return the floor E."""
+        return theta["E"]
+
+    def to_paper(self, theta: Theta) -> dict[str, Any]:
+        """Return ``A = a0 N0^alpha`` and ``B N^l D^-b N^(-k ln D)``, the data's term, as it is.
+
+        Without a coupling the latter is ``B D^-beta``.
+        """
+        n0, d0 = (np.log(sizes(self)[k]) for k in INPUTS)
+        alpha, beta = theta["alpha"], theta["beta"]
+        own = [p.name for p in self.params if p.role == "ahead"]
+        out = {k: theta[k] for k in ("E", "alpha", *own)} | {"A": theta["a0"] * np.exp(alpha * n0)}
+        if not self.coupling:
+            return out | {"beta": beta, "B": theta["b0"] * np.exp(beta * d0)}
+        k, lam = beta * theta["rho"], theta["lam"]
+        level = np.exp(beta * d0 - lam * n0 - k * n0 * d0)
+        return out | {"k": k, "b": beta - k * n0, "l": lam + k * d0, "B": theta["b0"] * level}
+
+    def from_paper(self, paper: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters at the reference; where no ``ahead`` is given it is 1."""
+        n0, d0 = (np.log(sizes(self)[k]) for k in INPUTS)
+        own = {p.name: paper.get(p.name, 1.0) for p in self.params if p.role == "ahead"}
+        a0 = paper["A"] * np.exp(-paper["alpha"] * n0)
+        out = {"E": paper["E"], "alpha": paper["alpha"], "a0": a0, **own}
+        if not self.coupling:
+            return out | {"beta": paper["beta"], "b0": paper["B"] * np.exp(-paper["beta"] * d0)}
+        k = paper["k"]
+        beta, lam = paper["b"] + k * n0, paper["l"] - k * d0
+        level = np.exp(beta * d0 - lam * n0 - k * n0 * d0)
+        return out | {"beta": beta, "lam": lam, "rho": k / beta, "b0": paper["B"] / level}
+
+    def _steps(
+        self, theta: Theta, x: Inputs, name: str, ahead: str, zero: Mapping[str, Any], xp: Any
+    ) -> Any:
+        """Return ln(x / reference), as steep beyond the largest runs as they are said to be."""
+        if not self.ahead:
+            return xp.minimum(xp.log(x[name]) - zero[name], NEVER)
+        edge = self._anchor(f"{name}_edge", xp)
+        whole = xp.minimum(xp.log(x[name]) - zero[name], NEVER)
+        past = xp.maximum(whole - (edge - zero[name]), 0.0)
+        return whole + (theta[ahead] - 1) * past * (past / (past + ONSET))
+
+    def _anchor(self, name: str, xp: Any) -> Any:
+        given = sizes(self)
+        if name in given:
+            return xp.log(given[name])
+        of, end = name.split("_")
+        return xp.log(given[of]) + {"low": -WITHIN, "high": WITHIN, "edge": AHEAD}[end]
+
+
+def _sum(u: Any, v: Any, xp: Any) -> Any:
+    return xp.exp(xp.minimum(u, FARTHEST)) + xp.exp(xp.minimum(v, FARTHEST))
