@@ -3,14 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import xarray as xr
-
-from bayes_scaling.laws import HasOptimum
-
-SPAN = 40.0  # e-folds of size searched on either side of the reference: 17 decades
-GOLDEN = (np.sqrt(5) - 1) / 2
-STEPS = 70  # golden-section steps: 40 e-folds down to rounding
+from bayes_scaling.laws import HasOptimum, search_split
 
 
 def best_split(law: Any, theta: Mapping[str, Any], product: Any) -> tuple[Any, Any]:
@@ -32,39 +25,3 @@ def best_split(law: Any, theta: Mapping[str, Any], product: Any) -> tuple[Any, A
     if isinstance(law, HasOptimum):
         return law.optimum(theta, product)
     return search_split(law, theta, product)
-
-
-def search_split(law: Any, theta: Mapping[str, Any], product: Any) -> tuple[Any, Any]:
-    """Do what `best_split` does by golden-section search on ln N.
-
-    The loss along a budget falls, then rises, for every law whose terms are decreasing and convex
-    in logs; precision is about 1e-7 in ln N, the flatness of a minimum in float64.
-    """
-    values = [*theta.values(), product]
-    if any(isinstance(v, xr.DataArray) for v in values):  # names cost more than numbers, 70 times
-        named = xr.broadcast(*(v if isinstance(v, xr.DataArray) else xr.DataArray(v)
-                               for v in values))  # fmt: skip
-        bare = [v.values for v in named]
-        params, tokens = search_split(law, dict(zip(theta, bare, strict=False)), bare[-1])
-        return named[0].copy(data=params), named[0].copy(data=tokens)
-    ref = dict(law.reference)
-    k = np.log(product) - np.log(ref["params"]) - np.log(ref["tokens"])
-
-    def loss(n: Any) -> Any:
-        x = {"params": ref["params"] * np.exp(n), "tokens": ref["tokens"] * np.exp(k - n)}
-        return np.log(law(theta, x) - irreducible(law, theta) * (1 - 1e-12))
-
-    middle = 0.5 * k + 0.0 * law(theta, {"params": ref["params"], "tokens": ref["tokens"]})
-    low, high = middle - SPAN, middle + SPAN
-    for _ in range(STEPS):
-        step = GOLDEN * (high - low)
-        left = loss(high - step) < loss(low + step)
-        low, high = np.where(left, low, high - step), np.where(left, low + step, high)
-    n = 0.5 * (low + high)
-    return ref["params"] * np.exp(n), ref["tokens"] * np.exp(k - n)
-
-
-def irreducible(law: Any, theta: Mapping[str, Any]) -> Any:
-    """Return the law's floor, zero where it has none."""
-    floor = getattr(law, "irreducible", None)
-    return floor(theta) if floor else 0.0

@@ -17,6 +17,7 @@ from bayes_scaling.laws._protocol import (
     law_from_dict,
     to_dict,
 )
+from bayes_scaling.laws._search import irreducible, search_split
 from bayes_scaling.laws.annealing import Annealing
 from bayes_scaling.laws.average import Average
 from bayes_scaling.laws.batch import CriticalBatch
@@ -57,6 +58,8 @@ __all__ = [
     "Tuning",
     "bind",
     "from_zero",
+    "irreducible",
     "law_from_dict",
+    "search_split",
     "to_dict",
 ]

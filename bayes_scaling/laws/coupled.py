@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bayes_scaling.laws._protocol import LAWS, Inputs, Reference, Theta, namespace, sizes
+from bayes_scaling.laws._search import search_split
 from bayes_scaling.laws.joint import FLOOR, INPUTS, SHARE, SLOPE
 from bayes_scaling.param import Param, Prior
 
@@ -152,6 +153,18 @@ class Coupled:
         lowest = (a + xp.log(alpha) - b - xp.log(rise) + beta * d) / (alpha + rise)
         lowest = xp.minimum(xp.maximum(lowest, low), high)
         return theta["E"] + xp.minimum(reducible(n), reducible(xp.minimum(n, lowest)))
+
+    def optimum(self, theta: Theta, product: Any) -> tuple[Any, Any]:
+        """Return the `params` and `tokens` of least loss with ``params * tokens = product``."""
+        return search_split(self, theta, product)
+
+    def exponent(self, theta: Theta) -> Any:
+        """Return ``d ln N* / d ln C`` where the reference run is optimal; else near it."""
+        alpha, beta = theta["alpha"], theta["beta"]
+        if not self.coupling:
+            return beta / (alpha + beta)
+        turn = beta * theta["rho"] / (theta["lam"] + beta)
+        return (beta + turn) / (alpha + theta["lam"] + beta + 2 * turn)
 
     def irreducible(self, theta: Theta) -> Any:
         """Return the floor E."""

@@ -162,3 +162,16 @@ def test_decisions_take_it_like_any_law(fits):
     there = bs.allocate(fits["coupled"], 1e23).params_opt
     low, high = np.quantile(there, [0.05, 0.95])
     assert low < float(bs.plan_of(made).params.item()) < high
+
+
+def test_the_exponent_is_the_slope_of_the_optimum():
+    """Through a reference run that is optimal: alpha a0 = (lam + beta) b0."""
+    law = bind(Coupled(), TABLE)
+    ref = dict(law.reference)
+    theta = SURFACE | {"lam": 0.08, "rho": 0.05, "ahead_n": 1.0, "ahead_d": 1.0}
+    theta["a0"] = (theta["lam"] + theta["beta"]) * theta["b0"] / theta["alpha"]
+    here, h = ref["params"] * ref["tokens"], 0.02
+    sizes = [float(law.optimum(theta, here * np.exp(k))[0]) for k in (-h, 0.0, h)]
+    assert sizes[1] == pytest.approx(ref["params"], rel=1e-5)
+    slope = np.log(sizes[2] / sizes[0]) / (2 * h)
+    assert slope == pytest.approx(float(law.exponent(theta)), rel=1e-3)

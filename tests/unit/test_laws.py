@@ -10,7 +10,6 @@ import xarray as xr
 from hypothesis import given, settings
 
 from bayes_scaling import priors
-from bayes_scaling.decision.optimum import search_split
 from bayes_scaling.errors import SpecError, UnknownNameError
 from bayes_scaling.laws import (
     LAWS,
@@ -25,6 +24,7 @@ from bayes_scaling.laws import (
     bind,
     from_zero,
     law_from_dict,
+    search_split,
     to_dict,
 )
 
@@ -103,7 +103,11 @@ every_law = laws(lambda _: True)
 with_floor = laws(lambda law: isinstance(law, HasFloor))
 monotone = laws(lambda law: isinstance(law, Monotone))
 of_loss = laws(lambda law: law.outcome == "loss")
-plane = laws(lambda law: law.inputs == SIZES and isinstance(law, HasOptimum))
+plane = laws(
+    lambda law: (
+        law.inputs == SIZES and isinstance(law, HasOptimum) and not isinstance(law, Anchored)
+    )
+)
 joint = laws(
     lambda law: {"a0", "b0"} <= {p.name for p in law.params} and not isinstance(law, Anchored)
 )
