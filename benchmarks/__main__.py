@@ -18,6 +18,7 @@ PROTOCOLS = (
     "cbs",
     "lr_width",
     "decisions",
+    "ladders",
     "accuracy",
     "speed",
 )

@@ -130,7 +130,8 @@ def in_flight(
     group : str, optional
         Which group of a pooled model the run belongs to.
     warmup : float
-        Share of the planned run that is left out at its start.
+        Share of the planned run that is left out at its start; with a schedule that decays, so is
+        what comes before its peak.
     schedule : (n,) array, optional
         The learning rate planned for the whole run, at equal distances from the first step to the
         last, in any unit; constant unless given. With one that decays, points are used throughout.
@@ -177,11 +178,29 @@ def in_flight(
 
     The alarm is a posterior probability above 0.8. Under the model it is a martingale, so that of
     all runs that do not end above the band, at most a share ``q / (1 - q) / 4`` ever raises it,
-    however often one looks; q = 0.09 is the prior's, which makes 2.5 %.
-    MEASURED
+    however often one looks; q = 0.09 is the prior's, which makes 2.5 %. Measured on curves
+    simulated on the Chinchilla plan, ends from its prediction and all else from the priors, 35,000
+    steps: how many of 200 raised it (of the 14 that do end above the band), looked at 5 times at 20
+    to 80 % of the run, and how many of 100 that end 5 % high with residuals of 0.4 % had done so.
+
+    =================================  ==========  =======  =======  =======  =======
+    schedule                           on plan     by 40 %  by 60 %  by 80 %  by 90 %
+    =================================  ==========  =======  =======  =======  =======
+    constant                           5 (4)       61       90       99       99
+    cosine to a tenth                  2 (1)       7        59       97       99
+    linear to zero from 80 % on        0 (0)       0        0        0        78
+    =================================  ==========  =======  =======  =======  =======
+
+    The last, looked at three times more up to 95 %, had raised 2 (2). With residuals as wide as
+    their prior, of 60 that end 5 % high 17, 12 and 1 had raised it by 60 % of the run, 28, 25 and 1
+    by 80. k-hat was above 0.7 in 1 to 5 % of looks, which raise nothing.
 
     `p` is two-sided, of the mean ln loss of the last tenth of the run under a posterior of what
     came before. Nine such windows fit into a run: below 0.05 / 9 it warns, once in 20 runs.
+
+    References
+    ----------
+    Tissue et al. 2024, Scaling Law with Learning Rate Annealing, arXiv:2408.11029.
 
     Examples
     --------

@@ -22,7 +22,7 @@ def search_split(law: Any, theta: Mapping[str, Any], product: Any) -> tuple[Any,
     """
     values = [*theta.values(), product]
     if any(hasattr(v, "dims") for v in values):  # names cost more than numbers, 70 times over
-        shape = sum(0.0 * v for v in values)
+        shape: Any = sum(0.0 * v for v in values)
         bare = [(v + 0.0 * shape).transpose(*shape.dims).values for v in values]
         params, tokens = search_split(law, dict(zip(theta, bare, strict=False)), bare[-1])
         return shape.copy(data=params), shape.copy(data=tokens)

@@ -400,7 +400,7 @@ def test_a_run_on_plan_seldom_raises_the_alarm(card):
 
 
 def test_a_run_that_ends_five_per_cent_high_raises_it_before_sixty_per_cent(card):
-    """107 of 120 did; at a rate of 0.89 fewer than 5 of 10 do twice in 10,000 tests."""
+    """90 of 100 did; at that rate fewer than 5 of 10 do three times in 20,000 tests."""
     _, raised = alarms(card, 10, (0.4, 0.6), above=1.05, sigma=0.004)
     assert raised.any(axis=1).sum() >= 5
 
@@ -416,7 +416,7 @@ def test_false_alarms_are_rare_over_many_flights(card):
 def test_runs_that_end_high_are_caught_over_many_flights(card):
     """Where residuals are 0.4 %; with the prior's, 2 % and slow, four in ten are.
 
-    At the 89 % that was measured, fewer than 76 of 100 happen once in 10,000 tests.
+    At the 90 % that was measured, fewer than 76 of 100 happen once in 75,000 tests.
     """
     _, raised = alarms(card, 100, (0.2, 0.3, 0.4, 0.5, 0.6), above=1.05, seed=2, sigma=0.004)
     assert raised.any(axis=1).sum() >= 76
