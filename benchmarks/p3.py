@@ -35,10 +35,6 @@ def run() -> Report:
                     f"{each['width 95']:.3f}", each["width 95"] <= WIDTH)  # fmt: skip
         report.gate(f"coupled law, {rows}: log density (above 1.67)", "1.672",
                     f"{each['log density']:.2f}", each["log density"] > DENSITY)  # fmt: skip
-        far = tables[rows][tables[rows]["flops"] < 3e20]
-        fit = bs.fit(COUPLED, far, seed=0)
-        covered = score(fit, tables["held out"])["coverage 90"]
-        report.show(f"coupled law, {rows} below 3e20: inside 90 %", "", f"{covered:.2f}")
     return report
 
 
