@@ -1,0 +1,13 @@
+"""For tests and for the examples in docstrings alike."""
+
+import sys
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _figures_are_closed():
+    """Close what an example or a test has drawn: twenty open figures are a warning."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
