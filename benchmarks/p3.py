@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 import bayes_scaling as bs
+from bayes_scaling.criticism._scores import crps
 from benchmarks.report import Report
 from benchmarks.tables import chinchilla
 
@@ -78,10 +79,7 @@ def score(fit, test: pd.DataFrame) -> dict[str, float]:
         out[f"coverage {level}"] = float(np.mean((seen >= low) & (seen <= high)))
     out["width 95"] = float(np.mean(high - low))
     out["log density"] = float(np.mean(_log_density(draws, seen)))
-    ordered = np.sort(draws, axis=0)
-    weight = (2 * np.arange(1, len(draws) + 1) - len(draws) - 1)[:, None] / len(draws) ** 2
-    spread = np.sum(weight * ordered, axis=0)  # half the mean difference of two draws
-    out["crps"] = float(np.mean(np.abs(draws - seen).mean(axis=0) - spread))
+    out["crps"] = float(np.mean(crps(draws, seen)))
     return out
 
 

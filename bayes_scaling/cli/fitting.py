@@ -126,11 +126,11 @@ def fit(
 
 def _next(law: Any) -> str:
     """Say which question a fit of a law answers."""
-    from bayes_scaling.laws import HasOptimum
+    from bayes_scaling.laws import splits
 
     if law.name in ("tuning", "cbs"):
         return "recommend {out}"
-    return "allocate {out} --budget 1e24" if isinstance(law, HasOptimum) else "check {out}"
+    return "allocate {out} --budget 1e24" if splits(law) else "check {out}"
 
 
 def model_of_law(law: str, choice: Sequence[str] | None) -> Any:

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.criticism._cuts import compute_of
 from bayes_scaling.criticism._held_out import TRUSTED, log_mean
-from bayes_scaling.data.accounting import flops_6nd
 from bayes_scaling.data.coverage import groups
 from bayes_scaling.data.numbers import values_of
 from bayes_scaling.errors import FitError
@@ -126,13 +126,6 @@ def _parabolas(fitted: pd.DataFrame, held: pd.DataFrame, draws: int, rng: Any) -
     size, bend = _line(where[fine], logs, ahead), np.exp(_line(np.log(curve[fine]), logs, ahead))
     middle = lowest + 0.5 * bend * (np.log(values_of(held, "params")) - size) ** 2
     return Ahead(*_scattered(middle, spare, values_of(held, "loss"), draws, rng))
-
-
-def compute_of(runs: pd.DataFrame) -> np.ndarray:
-    """Return the compute of runs, FLOP: their own column, else 6ND."""
-    if "flops" in runs:
-        return values_of(runs, "flops")
-    return flops_6nd(values_of(runs, "params"), values_of(runs, "tokens"))
 
 
 def _line(values: np.ndarray, x: np.ndarray, at: np.ndarray) -> np.ndarray:

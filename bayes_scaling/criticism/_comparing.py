@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_scaling.criticism._cuts import compute_of, steps_of
 from bayes_scaling.criticism._held_out import TRUSTED
 from bayes_scaling.criticism._reading import refuse
-from bayes_scaling.criticism.folds import _column
-from bayes_scaling.criticism.future import _compute, _edges
+from bayes_scaling.criticism.folds import column_of
 from bayes_scaling.data.read import read_runs
 from bayes_scaling.errors import BayesScalingError
 from bayes_scaling.inference.fit import roles_of
@@ -64,9 +64,9 @@ def checked(
     ]
     if ready:
         full = ready[first]
-        wrong += _tried(lambda: _edges(_compute(full), cuts))
+        wrong += _tried(lambda: steps_of(compute_of(full.runs), cuts, "cuts"))
         if by is not None:
-            wrong += _tried(lambda: _column(full.runs, by))
+            wrong += _tried(lambda: column_of(full.runs, by))
     refuse("compare", wrong)
     return named, runs
 
@@ -117,13 +117,13 @@ def _model(given: Any) -> ScalingModel:
 
 def groups(runs: pd.DataFrame, rows: np.ndarray, by: str | None) -> np.ndarray | None:
     """Return the group of every run that was scored."""
-    return None if by is None else _column(runs.loc[rows], by)
+    return None if by is None else column_of(runs.loc[rows], by)
 
 
 def sizes(runs: pd.DataFrame, by: str | None) -> int:
     """Count what folds are made of."""
     used = runs.loc[runs["use"].to_numpy(bool)]
-    return len(used) if by is None else len(set(_column(used, by)))
+    return len(used) if by is None else len(set(column_of(used, by)))
 
 
 def by_group(each: xr.DataArray, scores: xr.Dataset) -> np.ndarray:

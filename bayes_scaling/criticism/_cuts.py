@@ -1,4 +1,4 @@
-"""Where a table is cut into runs that are fitted and runs ahead."""
+"""How large runs are, and where a table is cut into runs that are fitted and runs ahead."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,15 +6,32 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_scaling.criticism._baselines import compute_of
 from bayes_scaling.criticism._reading import refuse
-from bayes_scaling.data.coverage import groups
+from bayes_scaling.data.accounting import flops_6nd
+from bayes_scaling.data.coverage import TOLERANCE, groups
 from bayes_scaling.data.numbers import values_of
 from bayes_scaling.errors import SpecError
 
 CUTS = 6  # at most; each is a refit of every model and 200 of every baseline
 GAP = np.log(1.25)  # between the rungs of a ladder; tables round and read figures by less
 RUNG = 0.5  # of the runs: a table with more of them on one rung is no ladder
+STEPS = (10.0, 10**0.5)  # usual cuts in compute: a decade and half a decade below the largest run
+
+
+def compute_of(runs: pd.DataFrame) -> np.ndarray:
+    """Return the compute of runs, FLOP: their own column, else 6ND.
+
+    Raises
+    ------
+    SpecError
+        The table does not say.
+    """
+    if "flops" in runs:
+        return values_of(runs, "flops")
+    if {"params", "tokens"} <= set(runs.columns):
+        return flops_6nd(values_of(runs, "params"), values_of(runs, "tokens"))
+    msg = "cuts are in compute, and the table has neither `flops` nor `params` and `tokens`"
+    raise SpecError(msg)
 
 
 def size_of(runs: pd.DataFrame, along: str) -> np.ndarray:
@@ -25,11 +42,10 @@ def size_of(runs: pd.DataFrame, along: str) -> np.ndarray:
     SpecError
         The table does not say.
     """
-    if along == "flops" and ("flops" in runs or {"params", "tokens"} <= set(runs.columns)):
+    if along == "flops":
         return compute_of(runs)
     if along not in runs:
-        also = " (nor `params` and `tokens` for 6 N D)" if along == "flops" else ""
-        msg = f"backtest along {along!r}: the table has no such column{also}"
+        msg = f"backtest along {along!r}: the table has no such column"
         raise SpecError(msg)
     return values_of(runs, along)
 
@@ -53,16 +69,33 @@ def edges_of(
     SpecError
         All that is wrong with the cuts, or no default is left.
     """
-    span = f"the runs span {size.min():.3g} to {size.max():.3g}"
     if cuts is None:
         edges = [e for e in default_cuts(size, least) if usable(np.flatnonzero(size <= e))]
         if not edges:
+            span = f"the runs span {size.min():.3g} to {size.max():.3g}"
             msg = (
                 f"backtest: no cut leaves {least} runs below it that identify the law, and one "
                 f"above ({len(size)} runs; {span}): give cuts"
             )
             raise SpecError(msg)
         return np.array(edges)
+    return _given(size, cuts, "backtest")
+
+
+def steps_of(flops: np.ndarray, cuts: Any, what: str) -> np.ndarray:
+    """Return the cuts in compute that were given, or a decade and half a decade below the top.
+
+    Raises
+    ------
+    SpecError
+        All that is wrong with the cuts.
+    """
+    # A default cut falls on the budgets of a ladder in decades: none of them is to be cut in two.
+    usual = np.max(flops) / np.array(STEPS) * (1 + TOLERANCE)
+    return _given(flops, usual if cuts is None else cuts, what)
+
+
+def _given(size: np.ndarray, cuts: Any, what: str) -> np.ndarray:
     try:
         edges = np.unique(np.atleast_1d(np.asarray(cuts, float)))
     except (TypeError, ValueError):
@@ -73,8 +106,9 @@ def edges_of(
             wrong.append(f"cut {edge:g} is no positive number")
         elif not size.min() <= edge < size.max():
             side = "at or below" if edge < size.min() else "above"
+            span = f"the runs span {size.min():.3g} to {size.max():.3g}"
             wrong.append(f"cut {edge:.3g} leaves no run {side} it: {span}")
-    refuse("backtest", wrong)
+    refuse(what, wrong)
     return edges
 
 

@@ -52,9 +52,10 @@ def refit_parts(
     if method not in ("laplace", "auto"):
         msg = f"method {method!r} is unknown to refits; choose laplace or auto"
         raise SpecError(msg)
-    model = full.model
-    if isinstance(model.law, Anchored):
-        model = replace(model, law=replace(model.law, reference=None))  # pyright: ignore
+    model, law = full.model, full.model.law
+    if isinstance(law, Anchored):
+        means = tuple((k, v) for k, v in law.reference if k in law.inputs)  # pyright: ignore
+        model = replace(model, law=replace(law, reference=means))  # pyright: ignore
     out = refit(
         model,
         [full.runs.take(rows) for rows in parts],

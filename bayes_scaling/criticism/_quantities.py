@@ -11,7 +11,7 @@ from bayes_scaling._registry import did_you_mean
 from bayes_scaling._writing import flop, size
 from bayes_scaling.criticism._reading import refuse
 from bayes_scaling.data.accounting import flops_6nd
-from bayes_scaling.laws import HasOptimum
+from bayes_scaling.laws import best_split, splits
 from bayes_scaling.predict import predict
 from bayes_scaling.results import SAMPLES, model_of, theta_of
 
@@ -23,7 +23,7 @@ Quantities = Sequence[str] | Mapping[str, Any] | None
 def decided_by(fit: xr.DataTree, budget: float | None = None) -> dict[str, np.ndarray]:
     """Return draws of what a fit is for: the optimum at a budget, else the law's parameters."""
     model = model_of(fit)
-    if isinstance(model.law, HasOptimum) and model.pooling is None:
+    if splits(model.law) and model.pooling is None:
         largest = json.loads(fit.attrs.get("largest", "{}")).get("flops")
         budget = budget or (AHEAD * largest if largest else None)
         if budget:
@@ -69,16 +69,16 @@ def draws_of(
                 continue
             hint = did_you_mean(str(name), list(known))
             wrong.append(f"the posterior has no {name!r}.{hint} Known: {', '.join(known)}")
-    law, splits = model.law, isinstance(model.law, HasOptimum)
+    law = model.law
     budgets = np.atleast_1d(np.asarray([] if budget is None else budget, float))
     if not np.all(np.isfinite(budgets) & (budgets > 0)):
         wrong.append(f"budget must be positive FLOP; found {budget!r}")
-    if len(budgets) and not splits:
-        wrong.append(f"law {law.name!r} has no optimum to look at: give sizes as `at`")
+    if len(budgets) and not splits(law):
+        wrong.append(f"law {law.name!r} has no split of compute to look at: give sizes as `at`")
     refuse("what the posterior rests on", wrong)
     for c in budgets:
         theta = {p.name: theta_of(fit, group)[p.name].values.ravel() for p in law.params}
-        params, tokens = law.optimum(theta, c / float(flops_6nd(1.0, 1.0)))
+        params, tokens = best_split(law, theta, c / float(flops_6nd(1.0, 1.0)))
         out[f"ln N* at {flop(c)} FLOP"] = np.log(params)
         out[f"loss at {flop(c)} FLOP"] = np.asarray(
             law(theta, {"params": params, "tokens": tokens})

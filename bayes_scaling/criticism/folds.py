@@ -114,7 +114,7 @@ def _folds(
 ) -> np.ndarray:
     """Return the fold of every usable run; the table `given` may have others."""
     if isinstance(folds, str):
-        return _column(runs, folds)
+        return column_of(runs, folds)
     if not isinstance(folds, int | np.integer):
         labels = np.asarray(folds)
         if labels.shape != (len(given),):
@@ -122,7 +122,7 @@ def _folds(
             raise SpecError(msg)
         use = given["use"] if "use" in given else read_runs(given)["use"]
         return labels[np.flatnonzero(use)]
-    _, group = np.unique(_column(runs, by) if by else np.arange(len(runs)), return_inverse=True)
+    _, group = np.unique(column_of(runs, by) if by else np.arange(len(runs)), return_inverse=True)
     sizes = np.bincount(group)
     if not 2 <= folds <= len(sizes):
         what = f"values of {by!r}" if by else "usable runs"
@@ -138,7 +138,8 @@ def _folds(
     return fold[group]
 
 
-def _column(runs: pd.DataFrame, name: str) -> np.ndarray:
+def column_of(runs: pd.DataFrame, name: str) -> np.ndarray:
+    """Return the labels that a column gives to runs, or say why it gives none."""
     if name not in runs:
         hint = did_you_mean(name, [str(c) for c in runs.columns])
         msg = f"the table has no column {name!r} to make folds of.{hint} Columns: "

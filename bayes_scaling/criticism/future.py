@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_scaling.criticism._cuts import compute_of, steps_of
 from bayes_scaling.criticism._held_out import (
     Method,
     certificates,
@@ -17,16 +18,11 @@ from bayes_scaling.criticism._held_out import (
     verdict,
     whole,
 )
-from bayes_scaling.data.accounting import flops_6nd
-from bayes_scaling.data.coverage import TOLERANCE
-from bayes_scaling.data.numbers import values_of
-from bayes_scaling.errors import SpecError
 from bayes_scaling.inference.many import Refit
 from bayes_scaling.inference.rows import parted
 from bayes_scaling.model import ScalingModel
 from bayes_scaling.program import Prepared
 
-STEPS = (10.0, 10**0.5)  # default cuts: a decade and half a decade below the largest run
 PROBS = (0.5, 0.9, 0.95)
 
 
@@ -100,8 +96,8 @@ def leave_future_out(
     True
     """
     full = whole(model, runs, "leave_future_out")
-    flops = _compute(full)
-    edges = _edges(flops, cuts)
+    flops = compute_of(full.runs)
+    edges = steps_of(flops, cuts, "leave_future_out")
     below = [np.flatnonzero(flops <= edge) for edge in edges]
     refits = refit_parts(full, below, method, draws, seed, executor, progress)
     shape = (len(edges), len(flops))
@@ -145,28 +141,3 @@ def new_runs(full: Prepared, one: Refit, rows: np.ndarray, rng: np.random.Genera
     theta = {p.name: one.values[p.name].reshape(-1, 1) for p in model.params}
     x = {**{k: v[rows] for k, v in parted(full.data)[0]["x"].items()}, **shared["x"]}
     return model.draw(rng, theta, x)
-
-
-def _compute(full: Prepared) -> np.ndarray:
-    if "flops" in full.runs:
-        return values_of(full.runs, "flops")
-    if {"params", "tokens"} <= set(full.runs.columns):
-        return flops_6nd(values_of(full.runs, "params"), values_of(full.runs, "tokens"))
-    msg = "cuts are in compute, and the table has neither `flops` nor `params` and `tokens`"
-    raise SpecError(msg)
-
-
-def _edges(flops: np.ndarray, cuts: float | Sequence[float] | None) -> np.ndarray:
-    # A default cut falls on the budgets of a ladder in decades: none of them is to be cut in two.
-    usual = np.max(flops) / np.array(STEPS) * (1 + TOLERANCE)
-    edges = usual if cuts is None else np.atleast_1d(np.asarray(cuts, float))
-    if edges.ndim != 1 or not len(edges) or not np.all(np.isfinite(edges) & (edges > 0)):
-        msg = f"cuts must be positive numbers of FLOP; found {cuts!r}"
-        raise SpecError(msg)
-    span = f"the runs span {flops.min():.3g} to {flops.max():.3g} FLOP"
-    for edge in edges:
-        if edge < flops.min() or edge >= flops.max():
-            side = "at or below" if edge < flops.min() else "above"
-            msg = f"cut {edge:.3g} FLOP leaves no run {side} it: {span}"
-            raise SpecError(msg)
-    return edges

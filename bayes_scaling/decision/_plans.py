@@ -11,6 +11,7 @@ from bayes_scaling.decision._problem import PER_TOKEN, Problem
 from bayes_scaling.decision._scenario import TOLERANCE, Scenario
 from bayes_scaling.decision.items import DataWall
 from bayes_scaling.errors import FitError, SpecError
+from bayes_scaling.laws import splits
 from bayes_scaling.laws.rules import RULES
 from bayes_scaling.predict import flops_reference
 from bayes_scaling.results import SAMPLES, model_of, theta_of
@@ -254,7 +255,7 @@ def plans_of(
 ) -> Plans:
     """Return the plans of a fit, the scatter of a run drawn once for every draw."""
     model = model_of(fit)
-    if not {"params", "tokens"} <= set(model.law.inputs):
+    if not splits(model.law):
         msg = f"law {model.law.name!r} is in {', '.join(model.law.inputs)}: no size to choose"
         raise SpecError(msg)
     theta = _theta(fit, group)

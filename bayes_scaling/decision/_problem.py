@@ -10,9 +10,8 @@ import numpy as np
 
 from bayes_scaling.data.accounting import flops_6nd, serving_flops
 from bayes_scaling.decision.allocate import PER_TOKEN
-from bayes_scaling.decision.optimum import best_split
 from bayes_scaling.errors import SpecError
-from bayes_scaling.laws import HasIsoquant, HasOptimum, Repetition, irreducible
+from bayes_scaling.laws import HasIsoquant, HasOptimum, Repetition, best_split, irreducible
 from bayes_scaling.laws._search import GOLDEN
 from bayes_scaling.laws.repetition import fed_by
 

@@ -7,8 +7,8 @@ import xarray as xr
 
 from bayes_scaling.data.accounting import flops_6nd
 from bayes_scaling.data.numbers import positive
-from bayes_scaling.decision.optimum import best_split
 from bayes_scaling.errors import SpecError
+from bayes_scaling.laws import best_split, splits
 from bayes_scaling.predict import beyond
 from bayes_scaling.results import SAMPLES, model_of, theta_of
 from bayes_scaling.trust import warn_if_untrusted
@@ -80,7 +80,7 @@ def allocate(fit: xr.DataTree, budget: Any, *, group: str | None = None) -> xr.D
 
 def _law_theta(fit: xr.DataTree, group: str | None) -> dict[str, xr.DataArray]:
     model = model_of(fit)
-    if not {"params", "tokens"} <= set(model.law.inputs):
+    if not splits(model.law):
         msg = f"law {model.law.name!r} is in {', '.join(model.law.inputs)}: no split to choose"
         raise SpecError(msg)
     theta = theta_of(fit, group)

@@ -10,9 +10,8 @@ from bayes_scaling.data.accounting import transformer_flops
 from bayes_scaling.data.numbers import positive
 from bayes_scaling.data.parameters import embedding_params
 from bayes_scaling.decision.allocate import PER_TOKEN, _budgets, _law_theta
-from bayes_scaling.decision.optimum import best_split
 from bayes_scaling.errors import SpecError
-from bayes_scaling.laws import irreducible, search_split
+from bayes_scaling.laws import best_split, irreducible, search_split
 from bayes_scaling.results import SAMPLES, model_of
 from bayes_scaling.trust import warn_if_untrusted
 

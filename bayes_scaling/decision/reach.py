@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 
 from bayes_scaling.decision.allocate import PER_TOKEN, _law_theta
-from bayes_scaling.decision.optimum import best_split
 from bayes_scaling.errors import SpecError
+from bayes_scaling.laws import best_split
 from bayes_scaling.results import SAMPLES, model_of, theta_of
 from bayes_scaling.trust import warn_if_untrusted
 

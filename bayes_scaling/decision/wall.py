@@ -8,8 +8,8 @@ import xarray as xr
 from bayes_scaling.data.numbers import one_number
 from bayes_scaling.decision import amounts
 from bayes_scaling.decision.allocate import PER_TOKEN, _law_theta, allocate
-from bayes_scaling.decision.optimum import best_split
 from bayes_scaling.errors import SpecError
+from bayes_scaling.laws import best_split, splits
 from bayes_scaling.param import Prior
 from bayes_scaling.results import SAMPLES, model_of
 from bayes_scaling.trust import warn_if_untrusted
@@ -138,7 +138,7 @@ def wall_year(
     if isinstance(rate, float) and rate <= 1:
         msg = f"growth: a factor per year, above 1; found {rate:g}"
         raise SpecError(msg)
-    if not {"params", "tokens"} <= set(model_of(fit).law.inputs):
+    if not splits(model_of(fit).law):
         allocate(fit, flops)  # says what is wrong with the law
     sizes = {d: fit["posterior"].sizes[d] for d in SAMPLES}
     like = xr.DataArray(np.zeros(tuple(sizes.values())), dims=SAMPLES)

@@ -17,7 +17,7 @@ from bayes_scaling.laws._protocol import (
     law_from_dict,
     to_dict,
 )
-from bayes_scaling.laws._search import irreducible, search_split
+from bayes_scaling.laws._search import best_split, irreducible, search_split, splits
 from bayes_scaling.laws.annealing import Annealing
 from bayes_scaling.laws.average import Average
 from bayes_scaling.laws.batch import CriticalBatch
@@ -56,10 +56,12 @@ __all__ = [
     "PowerLaw",
     "Repetition",
     "Tuning",
+    "best_split",
     "bind",
     "from_zero",
     "irreducible",
     "law_from_dict",
     "search_split",
+    "splits",
     "to_dict",
 ]

@@ -201,6 +201,8 @@ def from_zero(law: Any) -> tuple[str, ...]:
 def bind(law: L, x: Inputs) -> L:
     """Give a law its reference sizes: the geometric means of the inputs, unless it has them.
 
+    A law that asks where its table ends learns that too, as far as it was not told.
+
     An input that may be zero has no such mean: its largest value then, and 1 where all are zero.
 
     Parameters
@@ -222,15 +224,19 @@ def bind(law: L, x: Inputs) -> L:
     >>> bind(Chinchilla(), {"params": np.array([1e8, 1e10]), "tokens": np.array([2e9])}).reference
     (('params', 1000000000.0), ('tokens', 2000000000.0))
     """
-    if law.reference is not None:
+    given = dict(law.reference or ())
+    if given and not isinstance(law, Anchored):
         return law
     columns = {name: np.asarray(x[name], float) for name in law.inputs}
-    zeros = from_zero(law)
-    middle = {
-        k: v.max() or 1.0 if k in zeros else np.exp(np.mean(np.log(v))) for k, v in columns.items()
-    }
-    sizes = tuple((name, float(f"{value:.6g}")) for name, value in middle.items())
-    sizes += law.anchors(columns) if isinstance(law, Anchored) else ()
+    if not given:
+        zeros = from_zero(law)
+        given = {
+            k: float(f"{v.max() or 1.0 if k in zeros else np.exp(np.mean(np.log(v))):.6g}")
+            for k, v in columns.items()
+        }
+    if isinstance(law, Anchored):
+        given = dict(law.anchors(columns)) | given
+    sizes = tuple(sorted(given.items(), key=lambda one: one[0] not in columns))
     return replace(law, reference=sizes)  # pyright: ignore[reportArgumentType]
 
 

@@ -1,15 +1,41 @@
-"""The split of compute of any law: a search in logs, where there is no closed form."""
+"""The split of compute of any law: its closed form, else a search in logs."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from bayes_scaling.laws._protocol import sizes
+from bayes_scaling.laws._protocol import HasOptimum, sizes
 
 SPAN = 40.0  # e-folds of size searched on either side of the reference: 17 decades
 GOLDEN = (np.sqrt(5) - 1) / 2
 STEPS = 70  # golden-section steps: 40 e-folds down to rounding
+
+
+def splits(law: Any) -> bool:
+    """Say whether a law is one of how compute splits: of `params` and `tokens`, and no more."""
+    return set(law.inputs) == {"params", "tokens"}
+
+
+def best_split(law: Any, theta: Mapping[str, Any], product: Any) -> tuple[Any, Any]:
+    """Return the `params` and `tokens` of least loss with ``params * tokens = product``.
+
+    Parameters
+    ----------
+    law : Law
+        Of `params` and `tokens`, with reference sizes.
+    theta : mapping of str to array
+        Draws of its parameters.
+    product : array
+        Broadcasts against them.
+
+    Returns
+    -------
+    params, tokens : arrays
+    """
+    if isinstance(law, HasOptimum):
+        return law.optimum(theta, product)
+    return search_split(law, theta, product)
 
 
 def search_split(law: Any, theta: Mapping[str, Any], product: Any) -> tuple[Any, Any]:

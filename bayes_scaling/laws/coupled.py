@@ -17,8 +17,16 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bayes_scaling.laws._protocol import LAWS, Inputs, Reference, Theta, namespace, sizes
-from bayes_scaling.laws._search import search_split
-from bayes_scaling.laws.joint import FLOOR, INPUTS, SHARE, SLOPE
+from bayes_scaling.laws.joint import (
+    FLOOR,
+    INPUTS,
+    SHARE,
+    SLOPE,
+    Surface,
+    exponent_param,
+    intercept_param,
+    loss_of,
+)
 from bayes_scaling.param import Param, Prior
 
 LARGEST = 0.1  # of the runs, by compute: where they lie is where the law stops being vouched for
@@ -30,7 +38,6 @@ STEEPER = Prior.of("LogNormal", median=1.0, sigma=0.4)
 LEAST = 0.1  # of beta, however much smaller models learn less from data
 TINY = 1e-9
 NEVER = 1e4  # e-folds: infinitely far
-FARTHEST = 60.0  # a reducible loss of e^60 is as good as infinite, and float32 holds it
 
 
 @LAWS.register("coupled")
@@ -97,15 +104,11 @@ class Coupled:
         """The parameters under these choices."""
         out = [
             FLOOR,
-            Param("a0", SHARE, "nat/token", "loss owed to finite parameters at the reference run",
-                  (0.05, 1.0), "intercept"),
-            Param("b0", SHARE, "nat/token", "loss owed to finite tokens at the reference run",
-                  (0.05, 1.0), "intercept"),
-            Param("alpha", SLOPE, "1", "exponent in parameters up to the largest runs",
-                  (0.08, 0.6), "slope"),
-            Param("beta", SLOPE, "1", "exponent in tokens of models of the reference size",
-                  (0.08, 0.6), "slope"),
-        ]  # fmt: skip
+            intercept_param("a0", "parameters", SHARE),
+            intercept_param("b0", "tokens", SHARE),
+            exponent_param("alpha", "parameters", SLOPE),
+            exponent_param("beta", "tokens", SLOPE),
+        ]
         if self.coupling:
             level = "rise of the data's term with model size, per e-fold of it"
             slope = "rise of its exponent with model size, as a share, per e-fold"
@@ -136,36 +139,24 @@ class Coupled:
         zero = {k: xp.log(ref[k]) for k in INPUTS}
         n = self._steps(theta, x, "params", "ahead_n", zero, xp)
         d = self._steps(theta, x, "tokens", "ahead_d", zero, xp)
-        a, b = xp.log(theta["a0"]), xp.log(theta["b0"])
-        alpha, beta = theta["alpha"], theta["beta"]
+        E, a0, b0, alpha, beta = (theta[k] for k in ("E", "a0", "b0", "alpha", "beta"))
         if not self.coupling:
-            return theta["E"] + _sum(a - alpha * n, b - beta * d, xp)
+            return loss_of(Surface(E, a0, b0, alpha, beta, None), n, d, xp)
         low = xp.minimum(self._anchor("params_low", xp) - zero["params"], -TINY)
         high = xp.maximum(self._anchor("params_high", xp) - zero["params"], TINY)
         lam, most = theta["lam"], 1 - LEAST
         rho = xp.minimum(xp.maximum(theta["rho"], -most / high), -most / low)
 
-        def reducible(size: Any) -> Any:
+        def total(size: Any) -> Any:
             c = xp.minimum(xp.maximum(size, low), high)
-            return _sum(a - alpha * size, b + lam * c - beta * (1 + rho * c) * d, xp)
+            here = Surface(E, a0, b0 * xp.exp(lam * c), alpha, beta * (1 + rho * c), None)
+            return loss_of(here, size, d, xp)
 
         # Within the sizes of the table ln of the data's term is straight in n, of slope `rise`.
         rise = xp.maximum(lam - beta * rho * d, TINY)
-        lowest = (a + xp.log(alpha) - b - xp.log(rise) + beta * d) / (alpha + rise)
+        lowest = (xp.log(a0 * alpha) - xp.log(b0 * rise) + beta * d) / (alpha + rise)
         lowest = xp.minimum(xp.maximum(lowest, low), high)
-        return theta["E"] + xp.minimum(reducible(n), reducible(xp.minimum(n, lowest)))
-
-    def optimum(self, theta: Theta, product: Any) -> tuple[Any, Any]:
-        """Return the `params` and `tokens` of least loss with ``params * tokens = product``."""
-        return search_split(self, theta, product)
-
-    def exponent(self, theta: Theta) -> Any:
-        """Return ``d ln N* / d ln C`` where the reference run is optimal; else near it."""
-        alpha, beta = theta["alpha"], theta["beta"]
-        if not self.coupling:
-            return beta / (alpha + beta)
-        turn = beta * theta["rho"] / (theta["lam"] + beta)
-        return (beta + turn) / (alpha + theta["lam"] + beta + 2 * turn)
+        return xp.minimum(total(n), total(xp.minimum(n, lowest)))
 
     def irreducible(self, theta: Theta) -> Any:
         """Return the floor E."""
@@ -216,7 +207,3 @@ class Coupled:
             return xp.log(given[name])
         of, end = name.split("_")
         return xp.log(given[of]) + {"low": -WITHIN, "high": WITHIN, "edge": AHEAD}[end]
-
-
-def _sum(u: Any, v: Any, xp: Any) -> Any:
-    return xp.exp(xp.minimum(u, FARTHEST)) + xp.exp(xp.minimum(v, FARTHEST))

@@ -88,12 +88,14 @@ def _tokens_to(law: Any, s: Surface, loss: Any, params: Any) -> Any:
         return xp.exp((xp.log(s.b0) - log_v) / s.beta + never) * sizes(law)["tokens"]
 
 
-def _intercept(name: str, of: str, prior: Prior) -> Param:
+def intercept_param(name: str, of: str, prior: Prior) -> Param:
+    """Return what a term is at the reference run."""
     meaning = f"loss owed to finite {of} at the reference run"
     return Param(name, prior, "nat/token", meaning, (0.05, 1.0), "intercept")
 
 
-def _exponent(name: str, of: str, prior: Prior) -> Param:
+def exponent_param(name: str, of: str, prior: Prior) -> Param:
+    """Return how fast a term falls."""
     return Param(name, prior, "1", f"exponent of the reducible loss in {of}", (0.08, 0.6), "slope")
 
 
@@ -154,9 +156,12 @@ class Chinchilla:
         """The parameters under these choices."""
         intercept, slope = (SHARE, SLOPE) if self.floor else (WHOLE, SLOPE_OF_TOTAL)
         out = [FLOOR] if self.floor else []
-        out += [_intercept("a0", "parameters", intercept), _intercept("b0", "tokens", intercept)]
-        out += [_exponent("alpha", "both" if self.tied else "parameters", slope)]
-        out += [] if self.tied else [_exponent("beta", "tokens", slope)]
+        out += [
+            intercept_param("a0", "parameters", intercept),
+            intercept_param("b0", "tokens", intercept),
+        ]
+        out += [exponent_param("alpha", "both" if self.tied else "parameters", slope)]
+        out += [] if self.tied else [exponent_param("beta", "tokens", slope)]
         if self.nested:
             prior = Prior.of("LogNormal", median=1.0 if self.floor else 0.1,
                              sigma=0.7 if self.floor else 0.3)  # fmt: skip
@@ -295,10 +300,10 @@ class KaplanND(Scaled):
         intercept, slope = (SHARE, SLOPE) if self.floor else (WHOLE, SLOPE_OF_TOTAL)
         return (
             *([FLOOR] if self.floor else []),
-            _intercept("a0", "parameters", intercept),
-            _intercept("b0", "tokens", intercept),
-            _exponent("alpha", "parameters", slope),
-            _exponent("beta", "tokens", slope),
+            intercept_param("a0", "parameters", intercept),
+            intercept_param("b0", "tokens", intercept),
+            exponent_param("alpha", "parameters", slope),
+            exponent_param("beta", "tokens", slope),
         )
 
     def _surface(self, theta: Theta) -> Surface:

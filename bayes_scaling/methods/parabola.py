@@ -12,9 +12,9 @@ import numpy as np
 import xarray as xr
 
 from bayes_scaling.data.coverage import TOLERANCE
-from bayes_scaling.decision.optimum import best_split
 from bayes_scaling.errors import FitError, SpecError
 from bayes_scaling.inference.point import vertices
+from bayes_scaling.laws import best_split
 from bayes_scaling.methods.budgets import Budget, Runs, budgets_of, runs_of
 from bayes_scaling.results import SAMPLES, model_of, theta_of
 from bayes_scaling.trust import warn_if_untrusted

@@ -5,7 +5,8 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling import priors
-from bayes_scaling.laws import Chinchilla, Coupled, bind
+from bayes_scaling.criticism._quantities import decided_by
+from bayes_scaling.laws import Chinchilla, Coupled, HasOptimum, best_split, bind
 from bayes_scaling.model import ScalingModel
 
 GRID = {"params": np.geomspace(1e7, 1e14, 120), "tokens": np.geomspace(1e8, 1e16, 120)}
@@ -164,14 +165,29 @@ def test_decisions_take_it_like_any_law(fits):
     assert low < float(bs.plan_of(made).params.item()) < high
 
 
-def test_the_exponent_is_the_slope_of_the_optimum():
-    """Through a reference run that is optimal: alpha a0 = (lam + beta) b0."""
+def test_best_split_falls_back_on_a_search():
+    """No closed form, and none is claimed; least among splits on a fine grid."""
     law = bind(Coupled(), TABLE)
-    ref = dict(law.reference)
-    theta = SURFACE | {"lam": 0.08, "rho": 0.05, "ahead_n": 1.0, "ahead_d": 1.0}
-    theta["a0"] = (theta["lam"] + theta["beta"]) * theta["b0"] / theta["alpha"]
-    here, h = ref["params"] * ref["tokens"], 0.02
-    sizes = [float(law.optimum(theta, here * np.exp(k))[0]) for k in (-h, 0.0, h)]
-    assert sizes[1] == pytest.approx(ref["params"], rel=1e-5)
-    slope = np.log(sizes[2] / sizes[0]) / (2 * h)
-    assert slope == pytest.approx(float(law.exponent(theta)), rel=1e-3)
+    assert not isinstance(law, HasOptimum)
+    theta = SURFACE | {"lam": 0.08, "rho": 0.05, "ahead_n": 1.2, "ahead_d": 0.8}
+    params, tokens = best_split(law, theta, 1e22)
+    assert params * tokens == pytest.approx(1e22)
+    grid = np.geomspace(1e8, 1e13, 4001)
+    losses = law(theta, {"params": grid, "tokens": 1e22 / grid})
+    assert float(np.log(params / grid[np.argmin(losses)])) == pytest.approx(0.0, abs=0.003)
+
+
+def test_what_is_decided_by_is_the_optimum_of_any_law_of_sizes(fits):
+    asked = decided_by(fits["coupled"], budget=1e23)
+    there = bs.allocate(fits["coupled"], 1e23).params_opt.values.ravel()
+    np.testing.assert_allclose(asked["ln N* at 1e23 FLOP"], np.log(there), rtol=1e-9)
+
+
+def test_given_means_are_kept_and_only_ends_are_added():
+    given = (("params", 1e9), ("tokens", 2e10))
+    law = bind(Coupled(reference=given), TABLE)
+    assert law.reference[:2] == given
+    assert dict(law.reference)["params_high"] == 1e10
+    told = bind(Coupled(reference=(*given, ("params_high", 7e9))), TABLE)
+    assert dict(told.reference)["params_high"] == 7e9
+    assert {"params_low", "params_edge", "tokens_edge"} < set(dict(told.reference))

@@ -103,11 +103,7 @@ every_law = laws(lambda _: True)
 with_floor = laws(lambda law: isinstance(law, HasFloor))
 monotone = laws(lambda law: isinstance(law, Monotone))
 of_loss = laws(lambda law: law.outcome == "loss")
-plane = laws(
-    lambda law: (
-        law.inputs == SIZES and isinstance(law, HasOptimum) and not isinstance(law, Anchored)
-    )
-)
+plane = laws(lambda law: law.inputs == SIZES and isinstance(law, HasOptimum))
 joint = laws(
     lambda law: {"a0", "b0"} <= {p.name for p in law.params} and not isinstance(law, Anchored)
 )
