@@ -21,6 +21,7 @@ from bayes_scaling.inference.point import (
     sizes_of,
     vertices,
 )
+from bayes_scaling.laws import PowerLaw
 
 REFITS = 200
 KNOTS = 200  # residuals that the density of a new run is made of, by quantiles
@@ -122,7 +123,7 @@ def _parabolas(fitted: pd.DataFrame, held: pd.DataFrame, draws: int, rng: Any) -
         raise FitError(msg)
     logs = np.array([np.log(flops[r]).mean() for r in rows])
     ahead = np.log(compute_of(held))
-    lowest = _towards_floor(value[fine], logs, ahead)
+    lowest = _towards_floor(value[fine], np.exp(logs), np.exp(ahead))
     size, bend = _line(where[fine], logs, ahead), np.exp(_line(np.log(curve[fine]), logs, ahead))
     middle = lowest + 0.5 * bend * (np.log(values_of(held, "params")) - size) ** 2
     return Ahead(*_scattered(middle, spare, values_of(held, "loss"), draws, rng))
@@ -134,9 +135,11 @@ def _line(values: np.ndarray, x: np.ndarray, at: np.ndarray) -> np.ndarray:
     return level[:, None] + slope[:, None] * (at - x.mean())
 
 
-def _towards_floor(values: np.ndarray, x: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Continue ``E + k C^-gamma`` through (refit, budget) minima; E and k are not negative."""
-    u = np.exp(-EXPONENTS[:, None] * (x - x.mean()))
+def _towards_floor(values: np.ndarray, flops: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Continue a power law with a floor through (refit, budget) minima; no part is negative."""
+    law = PowerLaw("flops", reference=(("flops", np.exp(np.log(flops).mean())),))
+    bare = {"E": 0.0, "a0": 1.0, "alpha": EXPONENTS[:, None]}
+    u = law(bare, {"flops": flops})
     gap = u - u.mean(axis=1, keepdims=True)
     slope = np.maximum(values @ gap.T / np.sum(gap**2, axis=1), 0.0)  # (refit, exponent)
     floor = values.mean(axis=1, keepdims=True) - slope * u.mean(axis=1)
@@ -144,9 +147,10 @@ def _towards_floor(values: np.ndarray, x: np.ndarray, at: np.ndarray) -> np.ndar
     slope, floor = np.where(floor < 0, through_zero, slope), np.maximum(floor, 0.0)
     miss = values[:, None] - floor[..., None] - slope[..., None] * u
     best = np.argmin(np.sum(miss**2, axis=2), axis=1)
-    pick = np.arange(len(values)), best
-    decay = np.exp(-EXPONENTS[best][:, None] * (at - x.mean()))
-    return floor[pick][:, None] + slope[pick][:, None] * decay
+    own = {"E": np.take_along_axis(floor, best[:, None], 1),
+           "a0": np.take_along_axis(slope, best[:, None], 1),
+           "alpha": EXPONENTS[best][:, None]}  # fmt: skip
+    return law(own, {"flops": at})
 
 
 def _scattered(

@@ -1,13 +1,15 @@
 """A joint law that expects to be wrong, within the data and beyond them.
 
-Its terms need not be separate, and its exponents may change where the largest runs end.
+Its terms need not be separate, its exponents may change where the largest runs end, and a part of
+its floor may turn out to be none.
 
-    L = E + min over N' <= N of R(N', D),
+    L = E f + min over N' <= N of R(N', D),
     R = a0 e^(-alpha n) + b0 e^(lam c - beta (1 + rho c) d),
     n = ln(N / N0) + (ahead_n - 1) p^2 / (p + ln 10),  p = how far ln N lies past the largest runs,
-    d likewise, and c = n within the sizes of the table.
+    d likewise, c = n within the sizes of the table, and
+    ln f = -ahead_e (1 - (N D / P)^-0.3) where N D is more than P, that of the largest run; else 0.
 
-With ``lam = rho = 0`` and ``ahead_n = ahead_d = 1`` it is the additive law.
+With ``lam = rho = ahead_e = 0`` and ``ahead_n = ahead_d = 1`` it is the additive law.
 """
 
 from collections.abc import Mapping
@@ -31,9 +33,12 @@ from bayes_scaling.param import Param, Prior
 
 LARGEST = 0.1  # of the runs, by compute: where they lie is where the law stops being vouched for
 FEWEST = 3
-WITHIN, AHEAD = np.log(10.0), 0.5 * np.log(10.0)  # of a reference by hand: how far its table goes
+DECADE = np.log(10.0)
+BY_HAND = {"low": -DECADE, "high": DECADE, "edge": DECADE / 2, "top": DECADE / 2}
 COUPLING = Prior.of("Normal", loc=0.0, scale=0.13)  # 0.3 per decade of N
-ONSET = np.log(10.0)  # a corner at the edge would draw optima to itself: no size is special
+ONSET = DECADE  # a corner at the edge would draw optima to itself: no size is special
+HIDDEN = Prior.of("LogNormal", median=0.01, sigma=1.3)
+FADING = 0.3  # exponent, in N D, of what is hidden in the floor
 STEEPER = Prior.of("LogNormal", median=1.0, sigma=0.4)
 LEAST = 0.1  # of beta, however much smaller models learn less from data
 TINY = 1e-9
@@ -50,12 +55,13 @@ class Coupled:
     coupling : bool, default True
         Whether level and exponent of the data's term depend on the size of the model.
     ahead : bool, default True
-        Whether the exponents may change where the largest runs end.
+        Whether the exponents may change where the largest runs end, and the floor give way.
     reference : tuple of (str, float), optional
         N0 and D0, the geometric means of the training table unless given; the least and greatest
-        parameters (`params_low`, `params_high`), and where the largest runs lie (`params_edge`,
-        `tokens_edge`, geometric means over the tenth of the runs with most compute). Of a reference
-        without those the table is taken to reach a decade to either side, its largest runs half.
+        parameters (`params_low`, `params_high`), where the largest runs lie (`params_edge`,
+        `tokens_edge`, geometric means over the tenth of the runs with most compute), and the
+        largest run (`params_top`, `tokens_top`). Of a reference without those the table is taken
+        to reach a decade to either side, its largest runs half.
 
     Notes
     -----
@@ -69,18 +75,24 @@ class Coupled:
     - ``ahead_n``, ``ahead_d``: the exponents far beyond the largest runs, over those up to them,
       LogNormal(1, 0.4); a decade beyond, three quarters of the way there. Runs that lie farther
       than most say a little of them, no run says how it goes on: intervals grow with the distance.
+    - ``ahead_e``: the share of the floor that larger runs than any remove, LogNormal(.01, 1.3):
+      between a thousandth and an eighth. A law that follows small runs where they are special, far
+      from the best tokens per parameter above all, takes the bend that they make for a floor, and
+      is then sure of one that is too high. No run that is fitted says anything of it.
 
     The minimum over smaller models says that size never hurts: with lam > 0 the plain sum would
     turn upwards in N where data are scarce. For given D the sum falls and then rises within the
     sizes of the table, and its lowest point has a closed form, so that the loss falls in N and in D
-    under any parameters. The coupling is Farseer's to first order; what is ahead is this package's.
+    under any parameters. The coupling is Farseer's to first order; what is ahead is this
+    package's, its priors chosen on one half of the ladders of `benchmarks/ladders.py` and confirmed
+    on the other.
 
     Examples
     --------
     >>> from bayes_scaling.laws import Chinchilla, Coupled
     >>> at, x = (("params", 1e9), ("tokens", 2e10)), {"params": 3e9, "tokens": 2e10}
     >>> theta = {"E": 1.8, "a0": 0.35, "b0": 0.35, "alpha": 0.35, "beta": 0.37}
-    >>> same = {"lam": 0.0, "rho": 0.0, "ahead_n": 1.0, "ahead_d": 1.0}
+    >>> same = {"lam": 0.0, "rho": 0.0, "ahead_n": 1.0, "ahead_d": 1.0, "ahead_e": 0.0}
     >>> laws = Coupled(reference=at), Chinchilla(reference=at)
     >>> [round(float(law(theta | same, x)), 6) for law in laws]
     [2.388273, 2.388273]
@@ -118,10 +130,12 @@ class Coupled:
             for name, of in (("ahead_n", "parameters"), ("ahead_d", "tokens")):
                 meaning = f"exponent in {of} beyond the largest runs, over that up to them"
                 out.append(Param(name, STEEPER, "1", meaning, (0.5, 1.8), "ahead"))
+            meaning = "share of the floor that larger runs than any of the table remove, as -ln"
+            out.append(Param("ahead_e", HIDDEN, "1", meaning, (0.001, 0.1), "ahead"))
         return tuple(out)
 
     def anchors(self, x: Inputs) -> Reference:
-        """Return how far a table reaches in parameters, and where its largest runs lie."""
+        """Return how far a table reaches, and where its largest runs lie."""
         logs = {k: np.log(np.asarray(x[k], float)) for k in INPUTS}
         work = logs["params"] + logs["tokens"]
         top = np.argsort(-work, kind="stable")[: max(FEWEST, int(LARGEST * len(work)))]
@@ -129,6 +143,7 @@ class Coupled:
             "params_low": logs["params"].min(),
             "params_high": logs["params"].max(),
             **{f"{k}_edge": v[top].mean() for k, v in logs.items()},
+            **{f"{k}_top": v[top[0]] for k, v in logs.items()},
         }
         return tuple((k, float(f"{np.exp(v):.6g}")) for k, v in at.items())
 
@@ -139,7 +154,8 @@ class Coupled:
         zero = {k: xp.log(ref[k]) for k in INPUTS}
         n = self._steps(theta, x, "params", "ahead_n", zero, xp)
         d = self._steps(theta, x, "tokens", "ahead_d", zero, xp)
-        E, a0, b0, alpha, beta = (theta[k] for k in ("E", "a0", "b0", "alpha", "beta"))
+        a0, b0, alpha, beta = (theta[k] for k in ("a0", "b0", "alpha", "beta"))
+        E = theta["E"] * self._kept(theta, x, xp)
         if not self.coupling:
             return loss_of(Surface(E, a0, b0, alpha, beta, None), n, d, xp)
         low = xp.minimum(self._anchor("params_low", xp) - zero["params"], -TINY)
@@ -159,8 +175,8 @@ class Coupled:
         return xp.minimum(total(n), total(xp.minimum(n, lowest)))
 
     def irreducible(self, theta: Theta) -> Any:
-        """Return the floor E."""
-        return theta["E"]
+        """Return the floor E, less what larger runs remove of it."""
+        return theta["E"] * np.exp(-theta["ahead_e"]) if self.ahead else theta["E"]
 
     def to_paper(self, theta: Theta) -> dict[str, Any]:
         """Return ``A = a0 N0^alpha`` and ``B N^l D^-b N^(-k ln D)``, the data's term, as it is.
@@ -178,9 +194,10 @@ class Coupled:
         return out | {"k": k, "b": beta - k * n0, "l": lam + k * d0, "B": theta["b0"] * level}
 
     def from_paper(self, paper: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters at the reference; where no ``ahead`` is given it is 1."""
+        """Return the parameters at the reference; where no ``ahead`` is given nothing changes."""
         n0, d0 = (np.log(sizes(self)[k]) for k in INPUTS)
-        own = {p.name: paper.get(p.name, 1.0) for p in self.params if p.role == "ahead"}
+        none = {"ahead_n": 1.0, "ahead_d": 1.0, "ahead_e": 0.0}
+        own = {k: paper.get(k, v) for k, v in none.items() if self.ahead}
         a0 = paper["A"] * np.exp(-paper["alpha"] * n0)
         out = {"E": paper["E"], "alpha": paper["alpha"], "a0": a0, **own}
         if not self.coupling:
@@ -201,9 +218,16 @@ class Coupled:
         past = xp.maximum(whole - (edge - zero[name]), 0.0)
         return whole + (theta[ahead] - 1) * past * (past / (past + ONSET))
 
+    def _kept(self, theta: Theta, x: Inputs, xp: Any) -> Any:
+        """Return the share of the floor that is left."""
+        if not self.ahead:
+            return 1.0
+        past = sum(xp.log(x[k]) - self._anchor(f"{k}_top", xp) for k in INPUTS)
+        return xp.exp(-theta["ahead_e"] * -xp.expm1(-FADING * xp.maximum(past, 0.0)))
+
     def _anchor(self, name: str, xp: Any) -> Any:
         given = sizes(self)
         if name in given:
             return xp.log(given[name])
         of, end = name.split("_")
-        return xp.log(given[of]) + {"low": -WITHIN, "high": WITHIN, "edge": AHEAD}[end]
+        return xp.log(given[of]) + BY_HAND[end]

@@ -11,7 +11,7 @@ from bayes_scaling.model import ScalingModel
 
 GRID = {"params": np.geomspace(1e7, 1e14, 120), "tokens": np.geomspace(1e8, 1e16, 120)}
 TABLE = {"params": np.geomspace(5e7, 1e10, 9), "tokens": np.geomspace(1e9, 4e11, 9)}
-HELD = {"lam": 0.0, "rho": 0.0, "ahead_n": 1.0, "ahead_d": 1.0}
+HELD = {"lam": 0.0, "rho": 0.0, "ahead_n": 1.0, "ahead_d": 1.0, "ahead_e": 0.0}
 SURFACE = {"E": 1.8, "a0": 0.35, "b0": 0.3, "alpha": 0.35, "beta": 0.37}
 
 
@@ -70,7 +70,7 @@ def test_without_departures_it_is_the_additive_law(choices):
 def test_alpha_and_beta_are_the_slopes_at_the_reference():
     law = bind(Coupled(), TABLE)
     ref = dict(law.reference)
-    theta = SURFACE | {"lam": -0.1, "rho": 0.08, "ahead_n": 1.4, "ahead_d": 0.7}
+    theta = SURFACE | {"lam": -0.1, "rho": 0.08, "ahead_n": 1.4, "ahead_d": 0.7, "ahead_e": 0.1}
     h = 1e-5
 
     def at(n, d):
@@ -102,11 +102,29 @@ def test_exponents_change_smoothly_and_only_beyond_the_largest_runs():
     law = bind(Coupled(coupling=False), TABLE)
     edge = dict(law.reference)["params_edge"]
     x = {"params": edge * np.exp(np.array([-1.0, 0.0, np.log(10), 9.0])), "tokens": 1e60}
-    steep = law(SURFACE | {"ahead_n": 1.5, "ahead_d": 1.0}, x) - SURFACE["E"]
-    plain = law(SURFACE | {"ahead_n": 1.0, "ahead_d": 1.0}, x) - SURFACE["E"]
+    steep = law(SURFACE | HELD | {"ahead_n": 1.5}, x) - SURFACE["E"]
+    plain = law(SURFACE | HELD, x) - SURFACE["E"]
     past = np.log(10) / 2  # p^2 / (p + ln 10) at a decade
     want = np.exp(-SURFACE["alpha"] * 0.5 * np.array([0.0, 0.0, past, 81 / (9 + np.log(10))]))
     assert steep / plain == pytest.approx(want, rel=1e-6)
+
+
+def test_a_part_of_the_floor_goes_only_beyond_the_largest_run():
+    law = bind(Coupled(), TABLE)
+    top = float(np.max(TABLE["params"] * TABLE["tokens"]))
+    product = top * np.array([1e-3, 1.0, 10.0, 1e30])
+    x = {"params": np.sqrt(product), "tokens": np.sqrt(product)}
+    floor = SURFACE["E"] + law(SURFACE | HELD | {"ahead_e": 0.05}, x) - law(SURFACE | HELD, x)
+    gone = np.array([0.0, 0.0, 1 - 10**-0.3, 1.0])
+    assert floor == pytest.approx(SURFACE["E"] * np.exp(-0.05 * gone), rel=1e-6)
+    assert law.irreducible(SURFACE | HELD | {"ahead_e": 0.05}) == pytest.approx(floor[-1])
+
+
+def test_no_run_says_what_is_hidden_in_the_floor(fits):
+    """Its posterior is its prior, within seven standard errors of so many draws."""
+    hidden = np.log(fits["coupled"]["posterior"]["ahead_e"].values.ravel())
+    assert np.median(hidden) == pytest.approx(np.log(0.01), abs=0.3)
+    assert hidden.std() == pytest.approx(1.3, rel=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +187,7 @@ def test_best_split_falls_back_on_a_search():
     """No closed form, and none is claimed; least among splits on a fine grid."""
     law = bind(Coupled(), TABLE)
     assert not isinstance(law, HasOptimum)
-    theta = SURFACE | {"lam": 0.08, "rho": 0.05, "ahead_n": 1.2, "ahead_d": 0.8}
+    theta = SURFACE | {"lam": 0.08, "rho": 0.05, "ahead_n": 1.2, "ahead_d": 0.8, "ahead_e": 0.05}
     params, tokens = best_split(law, theta, 1e22)
     assert params * tokens == pytest.approx(1e22)
     grid = np.geomspace(1e8, 1e13, 4001)

@@ -61,7 +61,8 @@ CHOICES = {
     ],
 }
 SIZES = ("params", "tokens")
-ENDS = (("params_low", 1e8), ("params_high", 4e10), ("params_edge", 6e9), ("tokens_edge", 6e9))
+ENDS = (("params_low", 1e8), ("params_high", 4e10), ("params_edge", 6e9), ("tokens_edge", 6e9),
+        ("params_top", 1e10), ("tokens_top", 1e10))  # fmt: skip
 BESIROGLU = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
 HOFFMANN = {
     "E": np.exp(0.5267228),
