@@ -107,6 +107,9 @@ def read_runs(
     derived = {"tokens"} if tokens == "C/6N" else set()
     sought = [r for r in require if COLUMNS[r] and r not in constants and r not in derived]
     roles, found = recognise(list(raw.columns), named, exact=again, require=sought)
+    if "flops" in sought and {"params", "tokens"} <= {*roles, *constants}:
+        sought.remove("flops")  # which follows from those
+        roles, found = recognise(list(raw.columns), named, exact=again, require=sought)
     table, steps = _rename(raw, roles, named)
     table, wrong = _add_constants(table, still_new(constants, record.get("constants", {})))
     problems += found + wrong

@@ -248,8 +248,6 @@ def as_read(runs: Any, model: ScalingModel) -> pd.DataFrame:
 def roles_of(model: ScalingModel) -> tuple[str, ...]:
     """Return the roles that a run table must have for a model."""
     law = model.law
-    if set(law.inputs) <= {"params", "tokens", "flops"} and law.outcome == "loss":
-        return ("params", "tokens", "loss")
     return (*(c for c in law.inputs if c in COLUMNS), law.outcome)
 
 

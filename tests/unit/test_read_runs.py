@@ -13,6 +13,9 @@ from bayes_scaling.data.numbers import row_labels, to_flags, to_numbers
 from bayes_scaling.data.read import read_runs
 from bayes_scaling.data.summary import summary
 from bayes_scaling.errors import TableError, UnknownNameError
+from bayes_scaling.inference.fit import as_read
+from bayes_scaling.laws import PowerLaw
+from bayes_scaling.model import ScalingModel
 
 PLAIN = {
     "run": ["r1", "r2", "r3"],
@@ -616,3 +619,17 @@ def test_a_real_table_without_tokens_says_so(folder):
     params, tokens = problems(folder / "routing_moe.csv")
     assert "did you mean 'params_dense' or 'params_total'?" in params
     assert "no column is recognised as tokens" in tokens
+
+
+@pytest.mark.parametrize("columns", [{"C": "flops"}, {"N": "params", "D": "tokens"}])
+def test_a_law_of_compute_takes_compute_or_what_it_follows_from(columns):
+    flops = np.geomspace(1e18, 1e21, 12)
+    sizes = {"C": flops, "N": np.sqrt(flops / 120), "D": np.sqrt(flops * 20 / 6)}
+    table = pd.DataFrame({**{k: sizes[k] for k in columns}, "loss": 1.8 + flops**-0.1})
+    read = as_read(table, ScalingModel(PowerLaw()))
+    assert read["flops"].to_numpy() == pytest.approx(flops)
+
+
+def test_a_law_of_compute_says_that_there_is_none():
+    with pytest.raises(TableError, match="no column is recognised as flops"):
+        as_read(pd.DataFrame({"N": [1e8, 1e9], "loss": [3.0, 2.5]}), ScalingModel(PowerLaw()))
