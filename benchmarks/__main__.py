@@ -19,6 +19,7 @@ PROTOCOLS = (
     "lr_width",
     "decisions",
     "ladders",
+    "far",
     "accuracy",
     "speed",
 )
@@ -31,9 +32,9 @@ def main(wanted: list[str]) -> int:
     from bayes_scaling.errors import SpecError
 
     warnings.simplefilter("error", UntrustedFitWarning)
-    if wanted[:1] == ["speed"]:
+    if wanted[:1] in (["speed"], ["calibration"]):
         try:
-            return importlib.import_module("benchmarks.speed").run(wanted[1:]).print()
+            return importlib.import_module(f"benchmarks.{wanted[0]}").run(wanted[1:]).print()
         except SpecError as error:
             print(error)
             return 2
@@ -42,7 +43,8 @@ def main(wanted: list[str]) -> int:
     known = {n.lower(): n for n in PROTOCOLS}
     names = PROTOCOLS if wanted == ["all"] else [known.get(w.lower(), "") for w in wanted]
     if not names or not all(names):
-        print(f"usage: python -m benchmarks {' | '.join(PROTOCOLS)} | device | all; found {wanted}")
+        names = " | ".join((*PROTOCOLS, "calibration", "device", "all"))
+        print(f"usage: python -m benchmarks {names}; found {wanted}")
         return 2
     reports = [importlib.import_module(f"benchmarks.{n.lower()}").run() for n in names]
     status = max(r.print() for r in reports)

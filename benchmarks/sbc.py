@@ -1,0 +1,229 @@
+"""Simulation-based calibration of every registered law, and of one broken on purpose.
+
+Truths are drawn from a law's own priors, tables simulated from them at the sizes of a small design,
+and the law fitted to each: `bs.calibrate`. A law that is registered without a design is an error.
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+
+import bayes_scaling as bs
+from bayes_scaling.criticism._held_out import TRUSTED
+from bayes_scaling.criticism.calibration import _uniformity
+from bayes_scaling.data.accounting import flops_6nd
+from bayes_scaling.data.columns import COLUMNS
+from bayes_scaling.errors import SpecError
+from bayes_scaling.laws import LAWS, Chinchilla, bind
+from bayes_scaling.laws._protocol import namespace
+from bayes_scaling.model import ScalingModel, model_for
+from bayes_scaling.param import Param
+from bayes_scaling.plots import _style as style
+
+TABLES = 256
+FALSE_ALARM = 0.01  # of a law that is right, in any of its quantities
+WRONG = 0.9  # of beta, in the broken law
+BROKEN = "broken on purpose"
+SCHEDULES = (2e4, 4e4, 8e4)  # steps, each at a constant rate and with a decay
+
+Inputs = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Design:
+    """Where the runs of a law's tables lie.
+
+    Parameters
+    ----------
+    about : str
+        In words, for the page.
+    inputs : callable
+        Returns the columns that the law reads, raw counts.
+    observation : Observation, optional
+        What the law is meant to be fitted with, where that is not what `model_for` says.
+    """
+
+    about: str
+    inputs: Callable[[], Inputs]
+    observation: Any = None
+
+
+def grid(**ends: tuple[float, float, int]) -> Inputs:
+    """Return every combination of log-spaced values, as columns."""
+    values = (np.geomspace(low, high, count) for low, high, count in ends.values())
+    crossed = np.meshgrid(*values, indexing="ij")
+    return {k: v.ravel() for k, v in zip(ends, crossed, strict=True)}
+
+
+def isoflop() -> Inputs:
+    """Return eight sizes on each of six budgets, 2 to 300 tokens per parameter."""
+    cells = grid(flops=(6e18, 3e21, 6), ratio=(2.0, 300.0, 8))
+    params = np.sqrt(cells["flops"] / flops_6nd(1.0, 1.0) / cells["ratio"])
+    return {"params": params, "tokens": params * cells["ratio"]}
+
+
+def schedules() -> Inputs:
+    """Return eight points along each of three runs at a constant rate and three that decay."""
+    sums = []
+    for steps in SCHEDULES:
+        for end in (1.0, 0.0):
+            rates = np.interp(np.linspace(0, 1, 41), [0, 0.6, 1], [1, 1, end])
+            sums.append([v[5::5] for v in bs.annealing_sums(rates, steps=steps)])
+    area, drop = np.concatenate(sums, axis=1)
+    return {"lr_sum": area, "lr_drop": drop}
+
+
+def ladder() -> Inputs:
+    """Return 48 budgets over five decades."""
+    return grid(flops=(1e17, 1e22, 48))
+
+
+def batches() -> Inputs:
+    """Return 24 batch sizes over three decades."""
+    return grid(batch_size_tokens=(2e4, 2e7, 24))
+
+
+PLANE = "48 runs: 6 budgets of 6e18 to 3e21 FLOP, 8 sizes each, 2 to 300 tokens per parameter"
+LADDER = "48 runs of 1e17 to 1e22 FLOP"
+BATCHES = "24 batch sizes of 2e4 to 2e7 tokens"
+DESIGNS = {
+    "chinchilla": Design(PLANE, isoflop),
+    "kaplan_nd": Design(PLANE, isoflop),
+    "coupled": Design(PLANE, isoflop),
+    "isoflop": Design(PLANE, isoflop),
+    "kaplan_ns": Design(
+        "48 runs: 6 sizes of 1e7 to 1e9 parameters at 8 numbers of steps, 1e3 to 3e5",
+        lambda: grid(params=(1e7, 1e9, 6), steps=(1e3, 3e5, 8)),
+    ),
+    "power_law": Design(LADDER, ladder),
+    "m4": Design(LADDER, ladder),
+    "bnsl": Design(LADDER, ladder),
+    "annealing": Design(
+        "48 points, 8 along each of six runs of 2e4 to 8e4 steps; three decay, three do not",
+        schedules,
+    ),
+    "cbs": Design(BATCHES, batches),
+    "noise_scale": Design(BATCHES, batches, bs.Gamma()),
+    "tuning": Design(
+        "24 learning rates of 1e-4 to 3e-2, one sweep", lambda: grid(lr=(1e-4, 3e-2, 24))
+    ),
+}
+# Laws that are recommended with another scatter than the one they have by default.
+FURTHER = {"coupled, noise by compute": ScalingModel(bs.Coupled(), bs.StudentT(noise="compute"))}
+
+
+@dataclass(frozen=True)
+class Broken(Chinchilla):
+    """The additive law with its equation written twice, and once wrongly.
+
+    Simulated, which NumPy does, it is right; fitted, which JAX does, its exponent in tokens is a
+    tenth too small. `calibrate` has to notice.
+    """
+
+    def __call__(self, theta: Any, x: Any) -> Any:
+        """Evaluate the loss, and under JAX a wrong one."""
+        if namespace(theta, x) is not np:
+            theta = {**theta, "beta": WRONG * theta["beta"]}
+        return super().__call__(theta, x)
+
+
+def case(name: str) -> tuple[ScalingModel, pd.DataFrame]:
+    """Return the model of a registered law, and a table of its design.
+
+    Raises
+    ------
+    SpecError
+        A law without a design.
+    """
+    if name not in DESIGNS:
+        msg = f"law {name!r} has no design, so nothing says that it is calibrated; add one to "
+        raise SpecError(msg + "DESIGNS in benchmarks/sbc.py")
+    design = DESIGNS[name]
+    model = model_for(LAWS[name]())
+    if design.observation is not None:
+        model = ScalingModel(model.law, design.observation)
+    return model, table(model.law, design.inputs())
+
+
+def broken() -> tuple[ScalingModel, pd.DataFrame]:
+    """Return the model that has to fail, and a table."""
+    return ScalingModel(Broken()), case("chinchilla")[1]
+
+
+def table(law: Any, x: Inputs) -> pd.DataFrame:
+    """Return runs on the law in the middle of what is typical of it: priors are in their units."""
+    law = bind(law, x)
+    runs = pd.DataFrame({**x, law.outcome: law({p.name: middle(p) for p in law.params}, x)})
+    if {"params", "tokens"} <= set(x):
+        runs["flops"] = flops_6nd(x["params"], x["tokens"])
+    counts = [c for c in runs if COLUMNS[c].kind == "count"]
+    return bs.read_runs(runs.round(dict.fromkeys(counts, 0)), require=(*law.inputs, law.outcome))
+
+
+def middle(param: Param) -> float:
+    """Return the middle of what is typical of a parameter, in logs where it is positive."""
+    low, high = param.typical
+    return float(np.sqrt(low * high)) if low > 0 else (low + high) / 2
+
+
+def measure(tables: int = TABLES) -> dict[str, xr.Dataset]:
+    """Calibrate every registered law, those of `FURTHER`, then the broken one."""
+    cases = {name: case(name) for name in LAWS}
+    cases |= {name: (model, case(model.law.name)[1]) for name, model in FURTHER.items()}
+    cases |= {BROKEN: broken()}
+    out = {}
+    for name, (model, runs) in cases.items():
+        print(f"sbc: {name}", file=sys.stderr, flush=True)
+        out[name] = bs.calibrate(model, runs, tables, false_alarm=FALSE_ALARM)
+    return out
+
+
+def least(one: xr.Dataset, *, trusted: bool = False) -> float:
+    """Return the least p of a law times its quantities, of all fits or of the trusted ones.
+
+    Whether a fit is trusted depends on its table and not on its truth: given the table, the truth
+    is a draw of the right posterior, so ranks among trusted fits have to be uniform as well.
+    """
+    p = one["p_value"].values
+    if trusted:
+        rank = one["rank"].values[one["trust"].values == TRUSTED]
+        p = _uniformity(rank, FALSE_ALARM / rank.shape[1], np.random.default_rng(0))["p_value"][1]
+    return min(1.0, float(p.min()) * len(p))
+
+
+def flagged(one: xr.Dataset) -> int:
+    """Count the fits of a law that are not to be trusted."""
+    return int((one["trust"] != TRUSTED).sum())
+
+
+def draw(ranks: Mapping[str, xr.Dataset]) -> Figure:
+    """Draw how far the share of ranks below each level is from the level, a panel per law."""
+    axes = style.panels(None, len(ranks), (2.9, 2.1), columns=4)
+    for ax, (name, one) in zip(axes, ranks.items(), strict=True):
+        level, failed = one["level"].values, one["quantity"].values[~one["passed"].values]
+        ax.fill_between(level, one["lower"] - level, one["upper"] - level, color=style.PALE,
+                        label="where all levels of a right quantity lie")  # fmt: skip
+        for i, quantity in enumerate(one["quantity"].values):
+            gap, wrong = one["ecdf"].values[i] - level, quantity in failed
+            color, width = (style.VERMILLION, 1.5) if wrong else (style.BLUE, 0.8)
+            what = "a quantity that fails" if wrong else "a quantity that passes"
+            ax.plot(level, gap, color=color, linewidth=width, label=what)
+        verdict = "fails in " + ", ".join(failed) if len(failed) else "passes"
+        ax.set_title(f"{name}\n{verdict}", loc="left", fontsize=9,
+                     color=style.VERMILLION if len(failed) else style.INK)  # fmt: skip
+        style.tidy(ax)
+        limit = 1.15 * max(np.abs(one["ecdf"] - level).max(), (one["upper"] - level).max())
+        ax.set_ylim(-limit, limit)
+        ax.tick_params(labelsize=style.SMALL)
+    figure = axes[0].figure
+    for ax in axes[-4:]:
+        ax.set_xlabel("level", fontsize=9)
+    figure.supylabel("share of ranks below the level, less the level", fontsize=10)  # pyright: ignore
+    style.legend(axes[::-1], True, 3)
+    return figure  # pyright: ignore
