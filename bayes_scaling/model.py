@@ -13,7 +13,14 @@ import numpy as np
 
 from bayes_scaling._registry import did_you_mean
 from bayes_scaling.errors import SpecError
-from bayes_scaling.laws import Chinchilla, HasLatents, HasScatter, HasSweeps, law_from_dict
+from bayes_scaling.laws import (
+    Anchored,
+    Chinchilla,
+    HasLatents,
+    HasScatter,
+    HasSweeps,
+    law_from_dict,
+)
 from bayes_scaling.laws import to_dict as choices_to_dict
 from bayes_scaling.laws._protocol import Inputs, Theta
 from bayes_scaling.observations import ReadsLatents, StudentT, Sweep, observation_from_dict
@@ -193,7 +200,9 @@ def model_for(law: Any) -> ScalingModel:
     ----------
     law : Law
         A law of sweeps scatters least at the best setting, counts failures where it knows of them
-        and has a level for every sweep; any other law has the defaults.
+        and has a level for every sweep; of a law that knows where its table ends the scatter moves
+        with compute, so that the largest runs count for what they are worth; any other law has the
+        defaults.
 
     Examples
     --------
@@ -206,6 +215,8 @@ def model_for(law: Any) -> ScalingModel:
         several = set(law.inputs) > set(law.swept)
         pooling = Pooling("sweep", (("l0", "free"),)) if several else None
         return ScalingModel(law, Sweep(scale=getattr(law, "scale", "log")), pooling=pooling)
+    if isinstance(law, Anchored):
+        return ScalingModel(law, StudentT(noise="compute"))
     return ScalingModel(law)
 
 

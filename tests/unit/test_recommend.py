@@ -326,6 +326,7 @@ def test_a_law_of_sweeps_is_usually_fitted_with_levels_of_their_own():
     assert several.observation == bs.Sweep("linear")
     assert model_for(bs.Tuning()).pooling is None
     assert model_for(bs.Chinchilla()) == bs.ScalingModel()
+    assert model_for(bs.Coupled()).observation == bs.StudentT(noise="compute")
 
 
 def test_the_command_line_fits_a_sweep_and_recommends(tmp_path, capsys):
