@@ -239,10 +239,11 @@ compute makes no difference that 100 tables could show. What the drift harms is 
 best size, held in 76 to 90 % of tables and in the median too large by 0.12 to 0.16 in ln N; its
 loss is held. The coupled law holds the loss in every table: it is wider than this drift needs.""",
     "why_wider": """The bar is missed everywhere, and by more the sharper the runs are: the law's
-own freedom sets a width that no run narrows. On 16 more tables of 49 runs at noise 0.003 the ratio
-is 1.04 of the additive law with noise by compute, 2.6 with the coupling alone, 2.7 with the
-exponents beyond the data alone, and 4.1 with both; of 25 runs at noise 0.01 it is 1.05, 1.6, 1.3
-and 1.9.""",
+own freedom, of its coupling, its exponents and its floor, sets a width that no run narrows (noise
+by compute alone costs nothing: 1.04 on 16 tables of 49 runs at noise 0.003). It is the price of
+intervals that are true on real ladders (`python -m benchmarks ladders`): there 95 % intervals of
+the additive law, a tenth to half a decade ahead, miss far more often than they say, and no run below a cut tells such
+a ladder from a simulated one that is exactly right.""",
 }
 TEXT = """# Calibration
 
