@@ -42,7 +42,6 @@ TARGETS = (*LAW_PARAMS, OPTIMUM, LOSS, RUN, SPEEDUP)
 MODELS = {
     "additive": ScalingModel(),
     "coupled": ScalingModel(bs.Coupled(), bs.StudentT(noise="compute")),
-    "coupled, constant noise": ScalingModel(bs.Coupled()),
 }
 PER_TOKEN = float(flops_6nd(1.0, 1.0))
 
