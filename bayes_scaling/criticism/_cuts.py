@@ -92,10 +92,10 @@ def steps_of(flops: np.ndarray, cuts: Any, what: str) -> np.ndarray:
     """
     # A default cut falls on the budgets of a ladder in decades: none of them is to be cut in two.
     usual = np.max(flops) / np.array(STEPS) * (1 + TOLERANCE)
-    return _given(flops, usual if cuts is None else cuts, what)
+    return _given(flops, usual if cuts is None else cuts, what, " FLOP")
 
 
-def _given(size: np.ndarray, cuts: Any, what: str) -> np.ndarray:
+def _given(size: np.ndarray, cuts: Any, what: str, unit: str = "") -> np.ndarray:
     try:
         edges = np.unique(np.atleast_1d(np.asarray(cuts, float)))
     except (TypeError, ValueError):
@@ -106,8 +106,8 @@ def _given(size: np.ndarray, cuts: Any, what: str) -> np.ndarray:
             wrong.append(f"cut {edge:g} is no positive number")
         elif not size.min() <= edge < size.max():
             side = "at or below" if edge < size.min() else "above"
-            span = f"the runs span {size.min():.3g} to {size.max():.3g}"
-            wrong.append(f"cut {edge:.3g} leaves no run {side} it: {span}")
+            span = f"the runs span {size.min():.3g} to {size.max():.3g}{unit}"
+            wrong.append(f"cut {edge:.3g}{unit} leaves no run {side} it: {span}")
     refuse(what, wrong)
     return edges
 

@@ -12,7 +12,8 @@ import pytest
 import scipy.stats as st
 
 import bayes_scaling as bs
-from bayes_scaling.criticism import _held_out, calibration, future
+from bayes_scaling.criticism import _held_out, calibration
+from bayes_scaling.criticism._cuts import steps_of
 from bayes_scaling.errors import FitError, SpecError
 from bayes_scaling.param import Prior
 from bayes_scaling.program import prepare
@@ -279,15 +280,15 @@ def test_a_law_that_bends_is_not_covered(runs):
 
 def test_default_cuts_keep_budgets_whole_and_wrong_ones_are_refused(runs):
     decades = np.array([3e19, 3e20, 3e20 * (1 + 1e-12), 9e20, 3e21])
-    edges = future._edges(decades, None)
+    edges = steps_of(decades, None, "leave_future_out")
     assert [(decades <= e).sum() for e in edges] == [3, 4]
     flat = runs.drop(columns="flops").assign(loss=runs["loss"])
     assert bs.leave_future_out(NORMAL, flat, 6e20).scored.item() == 24
     cases = {
         r"cut 1e\+25 FLOP leaves no run above it: the runs span 6e\+18 to 3e\+21": 1e25,
         r"cut 1e\+10 FLOP leaves no run at or below it": [6e20, 1e10],
-        r"positive numbers of FLOP": [-1.0],
-        r"positive numbers of FLOP; found \[\]": [],
+        r"cut -1 is no positive number": [-1.0],
+        r"cuts must be positive numbers; found \[\]": [],
     }
     for message, cuts in cases.items():
         with pytest.raises(SpecError, match=message):
