@@ -61,6 +61,7 @@ def ladders() -> list[Ladder]:
         out += _cut(f"xlstm {arch} {group}", False, u.assign(flops=u["flops_6nd"]))
     t = raw["steplaw_dense"]
     t = t.loc[t.groupby(["params", "tokens"])["loss"].idxmin()]
+    t = t.astype({"params": float, "tokens": float})  # whole numbers overflow at 9e18
     t = t.assign(flops=6 * t["params"] * t["tokens"])
     out += _at("steplaw best cells", False, t, [1.5e20])
     return [one for one in out if len(one.below) >= FEWEST and len(one.above)]
