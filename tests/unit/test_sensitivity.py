@@ -229,8 +229,9 @@ def test_a_run_gone_wrong_is_found(fit, runs):
     before, after = (bs.predict(f, at).loss_mean for f in (bad, exact))
     moved = float((after.mean() - before.mean()) / before.std())
     weighed = bs.influence(bad, at=at).sel(run=84)
-    # Other reference sizes and Monte Carlo error: a fifth, where weights can be trusted at all.
-    assert float(weighed["shift"].item()) == pytest.approx(moved, rel=0.35, abs=0.2)
+    # The weights of such a run rest on few draws: which way it moves things, not how far, is sure.
+    assert float(weighed["pareto_k"]) > 0.5
+    assert 0.3 < float(weighed["shift"].item()) / moved < 1.5
 
 
 # The check.
