@@ -221,7 +221,7 @@ itself that its proposals do not cover the posterior. The trusted fits pass, tho
 just. By default `fit_many` flags such tables, and `calibrate` counts them as they are;
 `method="auto"` hands them to NUTS, which finds them hard as well: of nine such `bnsl` tables, four
 chains of 250 draws were to be trusted for two. Truths drawn from a prior are wilder than real
-tables: of the 46 ladders of `python -m benchmarks ladders`, 11 were handed to NUTS.""",
+tables: of 45 held-out ladders (`python -m benchmarks ladders`), 11 were handed to NUTS.""",
     "why_coverage": """Of the 36 well-specified shares outside the bar 35 are above it: intervals
 hold the truth too often, where the runs say little. The law's five parameters are held in 95.2 % of
 tables at noise 0.003, 95.7 % at 0.01 and 98.4 % at 0.03, where the interval of E of nine runs is

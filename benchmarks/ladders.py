@@ -3,7 +3,8 @@
 A ladder is cut below its largest budget, and below its two largest; models see the runs below, and
 are scored on those above. The halves were drawn before anything was measured: Chinchilla, the
 RefinedWeb settings of Porian et al. and Muennighoff et al. to choose on; their OpenWebText2
-settings, Gadre et al., xLSTM and Step Law to confirm.
+settings, Gadre et al., xLSTM and Step Law to confirm. Two versions of the coupled law were chosen
+so, the second (whose floor may give way) after the first had been measured on both halves.
 """
 
 import sys

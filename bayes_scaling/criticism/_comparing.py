@@ -64,7 +64,8 @@ def checked(
     ]
     if ready:
         full = ready[first]
-        wrong += _tried(lambda: steps_of(compute_of(full.runs), cuts, "cuts"))
+        lacking = _tried(lambda: compute_of(full.runs))
+        wrong += lacking or steps_of(compute_of(full.runs), cuts)[1]
         if by is not None:
             wrong += _tried(lambda: column_of(full.runs, by))
     refuse("compare", wrong)

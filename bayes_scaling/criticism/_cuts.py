@@ -79,23 +79,22 @@ def edges_of(
             )
             raise SpecError(msg)
         return np.array(edges)
-    return _given(size, cuts, "backtest")
+    edges, wrong = _given(size, cuts)
+    refuse("backtest", wrong)
+    return edges
 
 
-def steps_of(flops: np.ndarray, cuts: Any, what: str) -> np.ndarray:
-    """Return the cuts in compute that were given, or a decade and half a decade below the top.
+def steps_of(flops: np.ndarray, cuts: Any) -> tuple[np.ndarray, list[str]]:
+    """Return the cuts in compute, and what is wrong with them.
 
-    Raises
-    ------
-    SpecError
-        All that is wrong with the cuts.
+    Those that were given, or a decade and half a decade below the largest run.
     """
     # A default cut falls on the budgets of a ladder in decades: none of them is to be cut in two.
     usual = np.max(flops) / np.array(STEPS) * (1 + TOLERANCE)
-    return _given(flops, usual if cuts is None else cuts, what, " FLOP")
+    return _given(flops, usual if cuts is None else cuts, " FLOP")
 
 
-def _given(size: np.ndarray, cuts: Any, what: str, unit: str = "") -> np.ndarray:
+def _given(size: np.ndarray, cuts: Any, unit: str = "") -> tuple[np.ndarray, list[str]]:
     try:
         edges = np.unique(np.atleast_1d(np.asarray(cuts, float)))
     except (TypeError, ValueError):
@@ -108,8 +107,7 @@ def _given(size: np.ndarray, cuts: Any, what: str, unit: str = "") -> np.ndarray
             side = "at or below" if edge < size.min() else "above"
             span = f"the runs span {size.min():.3g} to {size.max():.3g}{unit}"
             wrong.append(f"cut {edge:.3g}{unit} leaves no run {side} it: {span}")
-    refuse(what, wrong)
-    return edges
+    return edges, wrong
 
 
 def default_cuts(size: np.ndarray, least: int) -> np.ndarray:

@@ -18,6 +18,7 @@ from bayes_scaling.criticism._held_out import (
     verdict,
     whole,
 )
+from bayes_scaling.criticism._reading import refuse
 from bayes_scaling.inference.many import Refit
 from bayes_scaling.inference.rows import parted
 from bayes_scaling.model import ScalingModel
@@ -97,7 +98,8 @@ def leave_future_out(
     """
     full = whole(model, runs, "leave_future_out")
     flops = compute_of(full.runs)
-    edges = steps_of(flops, cuts, "leave_future_out")
+    edges, wrong = steps_of(flops, cuts)
+    refuse("leave_future_out", wrong)
     below = [np.flatnonzero(flops <= edge) for edge in edges]
     refits = refit_parts(full, below, method, draws, seed, executor, progress)
     shape = (len(edges), len(flops))

@@ -84,7 +84,7 @@ class Coupled:
     turn upwards in N where data are scarce. For given D the sum falls and then rises within the
     sizes of the table, and its lowest point has a closed form, so that the loss falls in N and in D
     under any parameters. The coupling is Farseer's to first order; what is ahead is this
-    package's, its priors chosen on one half of the ladders of `benchmarks/ladders.py` and confirmed
+    package's, its priors chosen on one half of the ladders of `benchmarks/ladders.py` and measured
     on the other.
 
     Examples
@@ -130,7 +130,7 @@ class Coupled:
             for name, of in (("ahead_n", "parameters"), ("ahead_d", "tokens")):
                 meaning = f"exponent in {of} beyond the largest runs, over that up to them"
                 out.append(Param(name, STEEPER, "1", meaning, (0.5, 1.8), "ahead"))
-            meaning = "share of the floor that larger runs than any of the table remove, as -ln"
+            meaning = "-ln of the share of the floor that no larger run removes"
             out.append(Param("ahead_e", HIDDEN, "1", meaning, (0.001, 0.1), "ahead"))
         return tuple(out)
 
@@ -176,7 +176,9 @@ class Coupled:
 
     def irreducible(self, theta: Theta) -> Any:
         """Return the floor E, less what larger runs remove of it."""
-        return theta["E"] * np.exp(-theta["ahead_e"]) if self.ahead else theta["E"]
+        if not self.ahead:
+            return theta["E"]
+        return theta["E"] * namespace(theta).exp(-theta["ahead_e"])
 
     def to_paper(self, theta: Theta) -> dict[str, Any]:
         """Return ``A = a0 N0^alpha`` and ``B N^l D^-b N^(-k ln D)``, the data's term, as it is.

@@ -77,7 +77,7 @@ def valleys(
     Examples
     --------
     >>> import bayes_scaling as bs
-    >>> found = bs.valleys(bs.load_dataset("simulated-chinchilla"), draws=250)
+    >>> found = bs.valleys(bs.load_dataset("simulated-chinchilla"), draws=500)
     >>> bool(0.4 < found.a.median() < 0.6), bool(found.prior_only.any())
     (True, False)
     """

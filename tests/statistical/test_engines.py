@@ -94,9 +94,10 @@ def test_the_far_end_of_a_ridge_is_found(seed, ladder):
 
     The reference is E's marginal by quadrature: 129 values of E, at each of which the other six
     parameters were integrated out by importance; 800,000 importance draws agree to .002. NUTS errs
-    by .02 in the 5 % point here. The posterior sd is .083. With 4,000 effective draws the 5 % point
-    errs by 0.05 sd and the rest by less, so 0.25 sd is 5 sd; t's that learn from draws about the
-    peak alone miss it by 0.6 sd, with a k-hat below 0.5.
+    by .02 in the 5 % point here. The posterior sd is .083. Of seeds 0 to 11 the 5 % point errs by
+    .12 sd (sd .06), the rest by less, so 0.4 sd is 4.5 sd; t's that learn from draws about the peak
+    alone miss it by 0.6 sd, with a k-hat below 0.5. Importance sampling is asked for by name: with
+    one of these seeds in twelve the k-hat is .71, which `auto` would not take.
     """
     law = bs.Chinchilla(reference=(("params", 1e9), ("tokens", 2e10)))
     theta = {"E": 1.5322, "a0": 0.2810, "b0": 0.1781, "alpha": 0.19544, "beta": 0.34347}
@@ -107,10 +108,9 @@ def test_the_far_end_of_a_ridge_is_found(seed, ladder):
     share = Prior.of("LogNormal", median=0.4, sigma=0.5)
     floor = Prior.of("LogNormal", median=1.7, sigma=0.2)
     ready = prepared(runs, E=floor, a0=share, b0=share)
-    quick = sample(ready.program, ready.data, method="auto", seed=seed)
-    assert quick.attrs["method"] == "laplace"
+    quick = sample(ready.program, ready.data, method="laplace", seed=seed)
     gap = np.quantile(quick.values["E"], ENDS) - [1.4095, 1.5645, 1.6675]
-    assert np.all(np.abs(gap) < 0.25 * 0.083), gap / 0.083
+    assert np.all(np.abs(gap) < 0.4 * 0.083), gap / 0.083
 
 
 # Known answers, over NumPyro models of a user's own.
