@@ -96,7 +96,16 @@ from .methods import (
     valleys,
 )
 from .model import Pooling, ScalingModel
-from .observations import OBSERVATIONS, Censored, Gamma, Normal, StudentT, Sweep, UnderTuned
+from .observations import (
+    OBSERVATIONS,
+    Censored,
+    Clustered,
+    Gamma,
+    Normal,
+    StudentT,
+    Sweep,
+    UnderTuned,
+)
 from .param import Param, Prior
 from .predict import predict
 from .priors import elicit
@@ -112,6 +121,7 @@ __all__ = [
     "BrokenPowerLaw",
     "Censored",
     "Chinchilla",
+    "Clustered",
     "ComputeBudget",
     "Coupled",
     "CriticalBatch",

@@ -23,7 +23,13 @@ from bayes_scaling.laws import (
 )
 from bayes_scaling.laws import to_dict as choices_to_dict
 from bayes_scaling.laws._protocol import Inputs, Theta
-from bayes_scaling.observations import ReadsLatents, StudentT, Sweep, observation_from_dict
+from bayes_scaling.observations import (
+    ReadsClusters,
+    ReadsLatents,
+    StudentT,
+    Sweep,
+    observation_from_dict,
+)
 from bayes_scaling.param import Param, Prior
 from bayes_scaling.priors import prior_from_dict, prior_to_dict
 
@@ -140,8 +146,14 @@ class ScalingModel:
     @property
     def inputs(self) -> tuple[str, ...]:
         """The columns the model reads, the outcome apart."""
-        group = (self.pooling.column,) if self.pooling else ()
-        return (*self.law.inputs, *self.observation.inputs, *group)
+        return (*self.law.inputs, *self.observation.inputs, *self.labels)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The columns that name the group and the cluster of a run."""
+        group = self.pooling.column if self.pooling else ""
+        cluster = self.observation.by if isinstance(self.observation, ReadsClusters) else ""
+        return tuple(dict.fromkeys(name for name in (group, cluster) if name))
 
     def mean(self, theta: Theta, x: Inputs) -> tuple[Any, dict[str, Any]]:
         """Return the law's outcome, and the columns with whatever else the law says of a run."""

@@ -18,6 +18,7 @@ from bayes_scaling.data.numbers import usable, values_of, without_attrs
 from bayes_scaling.errors import FitError, Problem, SpecError, TableError
 from bayes_scaling.laws import Average, HasSweeps, bind
 from bayes_scaling.model import ScalingModel, model_to_json
+from bayes_scaling.observations import CLUSTER, MEASURED, NO_CLUSTER, ReadsClusters
 from bayes_scaling.param import Param, Prior
 
 GROUP_SD = {"intercept": 0.15}  # of ln a0 between recipes, 0.03 to 0.7; exponents move less
@@ -118,11 +119,12 @@ def prepare(model: ScalingModel, runs: pd.DataFrame) -> Prepared:
     if used.empty:
         msg = "no usable run in the table: every row is flagged as unusable; see its column `flag`"
         raise FitError(msg)
-    numeric = [n for n in dict.fromkeys((*model.inputs, "flops")) if n in used]
-    grouping = model.pooling.column if model.pooling else ""
-    numeric = [n for n in numeric if n != grouping or n in model.law.inputs]
-    x = {name: values_of(used, name) for name in numeric}
+    x = _clusters(model, used)
+    read = dict.fromkeys((*model.law.inputs, *model.observation.inputs, "flops"))
+    x |= {name: values_of(used, name) for name in read if name in used}
     y = values_of(used, outcome)
+    if CLUSTER in x:
+        x[MEASURED] = y
     if failed.any():  # with a number where a run failed, whose value nothing looks at
         y = np.where(failed, y[~failed].mean(), y)
     if "diverged" in x:
@@ -178,6 +180,15 @@ def rows_for(model: ScalingModel, runs: pd.DataFrame) -> pd.DataFrame:
     return kept
 
 
+def _clusters(model: ScalingModel, runs: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the number of every run's cluster, where runs scatter by clusters."""
+    seen = model.observation
+    if not isinstance(seen, ReadsClusters):
+        return {}
+    names = runs[seen.by].astype(str) if seen.by else sweeps(runs, list(model.law.inputs))
+    return {CLUSTER: pd.factorize(np.asarray(names))[0].astype(float)}
+
+
 def _all_failed(runs: pd.DataFrame, failed: np.ndarray, column: str) -> str:
     """Say in which groups no run finished."""
     if not column:
@@ -206,11 +217,11 @@ def _data(
 ) -> dict[str, Any]:
     rows = padded(len(y))
     fill = [(0, rows - len(y))]
-    wanted = {*model.law.inputs, *model.observation.inputs}
+    wanted = {*model.law.inputs, *model.observation.inputs, CLUSTER, MEASURED}
     n_groups, seen, whose = len(groups), y[ran], group[ran]
     stats = {"min_loss": lowest(seen), "mean_loss": float(seen.mean())}
     data: dict[str, Any] = {
-        "x": {k: np.pad(v, fill, mode="edge") for k, v in x.items() if k in wanted},
+        "x": alone({k: np.pad(v, fill, mode="edge") for k, v in x.items() if k in wanted}, len(y)),
         "y": np.pad(y, fill, mode="edge"),
         "weight": np.where(np.arange(rows) < len(y), 1.0, WEIGHTLESS),
         "reference": {k: float(v) for k, v in model.law.reference},
@@ -235,6 +246,14 @@ def _data(
             if model.mode(p) == "partial"
         }
     return data
+
+
+def alone(x: dict[str, np.ndarray], rows: int) -> dict[str, np.ndarray]:
+    """Give what pads rows to a number of them no cluster, of which others would learn."""
+    if CLUSTER not in x:
+        return x
+    cluster = np.where(np.arange(len(x[CLUSTER])) < rows, x[CLUSTER], NO_CLUSTER)
+    return {**x, CLUSTER: cluster}
 
 
 def lowest(loss: np.ndarray) -> float:

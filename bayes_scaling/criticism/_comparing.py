@@ -9,14 +9,14 @@ import pandas as pd
 import xarray as xr
 
 from bayes_scaling.criticism._cuts import compute_of, steps_of
-from bayes_scaling.criticism._held_out import TRUSTED
+from bayes_scaling.criticism._held_out import TRUSTED, column_of
 from bayes_scaling.criticism._reading import refuse
-from bayes_scaling.criticism.folds import column_of
 from bayes_scaling.data.read import read_runs
 from bayes_scaling.errors import BayesScalingError
 from bayes_scaling.inference.fit import roles_of
 from bayes_scaling.laws import law_from_dict, to_dict
 from bayes_scaling.model import ScalingModel, model_for
+from bayes_scaling.observations import ReadsClusters
 from bayes_scaling.program import Prepared, prepare
 
 SURE, CLEAR = 2.0, 4.0  # standard errors and nats from which laws are told apart (Sivula et al.)
@@ -28,9 +28,14 @@ SHOWN = {"elpd_lfo": "LFO", "lfo_diff": "diff", "lfo_se": "se", "lfo_weight": "w
 
 def checked(
     models: Any, runs: Any, by: Any, cuts: Any, folds: Any
-) -> tuple[dict[str, ScalingModel], pd.DataFrame]:
-    """Return the models by name and the table as read; or say all that is wrong."""
+) -> tuple[dict[str, ScalingModel], pd.DataFrame, Any]:
+    """Return the models by name, the table as read, what to hold out by; or all that is wrong."""
     named, wrong = _named(models)
+    seen = [m.observation for m in named.values() if isinstance(m.observation, ReadsClusters)]
+    if by is None and seen:
+        by = seen[0].by or None
+        if len({m.by for m in seen}) > 1 or by is None:
+            wrong.append("by: models with clusters of rows; say by which column to hold rows out")
     if not wrong and len(named) < 2:
         wrong.append(f"models: two or more to compare; {len(named)} given")
     if len(outcomes := {m.law.outcome for m in named.values()}) > 1:
@@ -65,11 +70,12 @@ def checked(
     if ready:
         full = ready[first]
         lacking = _tried(lambda: compute_of(full.runs))
-        wrong += lacking or steps_of(compute_of(full.runs), cuts)[1]
-        if by is not None:
-            wrong += _tried(lambda: column_of(full.runs, by))
+        known = [] if by is None else _tried(lambda: column_of(full.runs, by))
+        whose = column_of(full.runs, by) if by is not None and not known else None
+        wrong += lacking or steps_of(compute_of(full.runs), cuts, whose)[1]
+        wrong += known
     refuse("compare", wrong)
-    return named, runs
+    return named, runs, by
 
 
 def _tried(ask: Any) -> list[str]:

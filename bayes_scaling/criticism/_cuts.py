@@ -50,8 +50,30 @@ def size_of(runs: pd.DataFrame, along: str) -> np.ndarray:
     return values_of(runs, along)
 
 
+def below(size: np.ndarray, edge: float, whose: np.ndarray | None) -> np.ndarray:
+    """Return the positions of the runs to fit: at most so large, and none whose cluster is larger.
+
+    Examples
+    --------
+    A run of two checkpoints, one on each side of the cut, is not fitted:
+
+    >>> import numpy as np
+    >>> from bayes_scaling.criticism._cuts import below
+    >>> below(np.array([1.0, 1.0, 3.0]), 2.0, np.array(["a", "b", "b"])).tolist()
+    [0]
+    """
+    fits = size <= edge
+    if whose is not None:
+        fits &= ~np.isin(whose, whose[~fits])
+    return np.flatnonzero(fits)
+
+
 def edges_of(
-    size: np.ndarray, cuts: Any, least: int, usable: Callable[[np.ndarray], bool]
+    size: np.ndarray,
+    cuts: Any,
+    least: int,
+    usable: Callable[[np.ndarray], bool],
+    whose: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the cuts that were given, or those there are by default.
 
@@ -63,6 +85,8 @@ def edges_of(
         Runs below a default cut.
     usable : callable
         Whether the runs at some positions can be fitted; default cuts keep to it.
+    whose : (run,) array, optional
+        Which runs go together, and are fitted or not as one.
 
     Raises
     ------
@@ -70,7 +94,7 @@ def edges_of(
         All that is wrong with the cuts, or no default is left.
     """
     if cuts is None:
-        edges = [e for e in default_cuts(size, least) if usable(np.flatnonzero(size <= e))]
+        edges = [e for e in default_cuts(size, least) if usable(below(size, e, whose))]
         if not edges:
             span = f"the runs span {size.min():.3g} to {size.max():.3g}"
             msg = (
@@ -79,22 +103,26 @@ def edges_of(
             )
             raise SpecError(msg)
         return np.array(edges)
-    edges, wrong = _given(size, cuts)
+    edges, wrong = _given(size, cuts, whose)
     refuse("backtest", wrong)
     return edges
 
 
-def steps_of(flops: np.ndarray, cuts: Any) -> tuple[np.ndarray, list[str]]:
+def steps_of(
+    flops: np.ndarray, cuts: Any, whose: np.ndarray | None = None
+) -> tuple[np.ndarray, list[str]]:
     """Return the cuts in compute, and what is wrong with them.
 
     Those that were given, or a decade and half a decade below the largest run.
     """
     # A default cut falls on the budgets of a ladder in decades: none of them is to be cut in two.
     usual = np.max(flops) / np.array(STEPS) * (1 + TOLERANCE)
-    return _given(flops, usual if cuts is None else cuts, " FLOP")
+    return _given(flops, usual if cuts is None else cuts, whose, " FLOP")
 
 
-def _given(size: np.ndarray, cuts: Any, unit: str = "") -> tuple[np.ndarray, list[str]]:
+def _given(
+    size: np.ndarray, cuts: Any, whose: np.ndarray | None, unit: str = ""
+) -> tuple[np.ndarray, list[str]]:
     try:
         edges = np.unique(np.atleast_1d(np.asarray(cuts, float)))
     except (TypeError, ValueError):
@@ -107,6 +135,8 @@ def _given(size: np.ndarray, cuts: Any, unit: str = "") -> tuple[np.ndarray, lis
             side = "at or below" if edge < size.min() else "above"
             span = f"the runs span {size.min():.3g} to {size.max():.3g}{unit}"
             wrong.append(f"cut {edge:.3g}{unit} leaves no run {side} it: {span}")
+        elif not len(below(size, edge, whose)):
+            wrong.append(f"cut {edge:.3g}{unit}: every run below it goes on above it")
     return edges, wrong
 
 

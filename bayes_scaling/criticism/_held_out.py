@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_scaling._registry import did_you_mean
 from bayes_scaling.errors import FitError, SpecError
 from bayes_scaling.inference.fit import as_read
 from bayes_scaling.inference.many import Refit, refit
@@ -24,7 +25,8 @@ from bayes_scaling.inference.sampling import Likelihood
 from bayes_scaling.inference.target import target_of
 from bayes_scaling.laws import Anchored
 from bayes_scaling.model import ScalingModel
-from bayes_scaling.program import Prepared, padded, prepare
+from bayes_scaling.observations import CLUSTER
+from bayes_scaling.program import Prepared, alone, padded, prepare
 
 TRUSTED = "trusted"
 
@@ -37,6 +39,27 @@ def whole(model: ScalingModel, runs: pd.DataFrame, what: str) -> Prepared:
         msg = f"{what} takes models without pooling: fit a pooled model to each table with `fit`"
         raise SpecError(msg)
     return prepare(model, as_read(runs, model))
+
+
+def column_of(runs: pd.DataFrame, name: str) -> np.ndarray:
+    """Return the labels that a column gives to runs, or say why it gives none."""
+    if name not in runs:
+        hint = did_you_mean(name, [str(c) for c in runs.columns])
+        msg = f"the table has no column {name!r} to tell which runs go together.{hint} Columns: "
+        raise SpecError(msg + ", ".join(map(str, runs.columns)) + ".")
+    if (gaps := int(np.sum(pd.isna(runs[name])))) > 0:
+        what = f"column {name!r}, which tells which runs go together, has {gaps} missing values"
+        msg = f"{what}: fill them in first"
+        raise SpecError(msg)
+    values = runs[name].to_numpy()
+    return values.astype(str) if values.dtype == object else values
+
+
+def clusters_of(full: Prepared, by: str | None) -> np.ndarray | None:
+    """Return which runs of a bound table go together: by a column, else as they scatter."""
+    if by is not None:
+        return column_of(full.runs, by)
+    return full.data["x"][CLUSTER][: len(full.runs)] if CLUSTER in full.data["x"] else None
 
 
 def refit_parts(
@@ -81,6 +104,7 @@ def log_densities(full: Prepared, one: Refit, rows: np.ndarray) -> np.ndarray:
         return np.full((1, len(rows)), np.nan)
     filled = np.pad(rows, (0, padded(len(rows)) - len(rows)), mode="edge")
     scored_rows = jax.tree.map(lambda v: v[filled], parted(full.data)[0])
+    scored_rows["x"] = alone(scored_rows["x"], len(rows))
     data = joined(scored_rows, parted(one.ready.data)[1])
     likelihood = Likelihood(target_of(one.ready.program, data), data, one.z)
     return likelihood(0, len(one.z))[full.model.law.outcome][:, : len(rows)]

@@ -11,9 +11,10 @@ import xarray as xr
 from bayes_scaling._registry import did_you_mean
 from bayes_scaling.criticism import _scores
 from bayes_scaling.criticism._baselines import BASELINES, Ahead, baseline, nothing
-from bayes_scaling.criticism._cuts import edges_of, size_of
+from bayes_scaling.criticism._cuts import below, edges_of, size_of
 from bayes_scaling.criticism._held_out import (
     Method,
+    clusters_of,
     log_densities,
     log_mean,
     refit_parts,
@@ -43,6 +44,7 @@ def backtest(
     *,
     along: Along = "flops",
     cuts: float | Sequence[float] | None = None,
+    by: str | None = None,
     baselines: Sequence[str] = ("huber", "mse", "parabola"),
     method: Method = "laplace",
     draws: int = 1000,
@@ -64,6 +66,9 @@ def backtest(
         Runs of at most that much are fitted, all above are predicted. By default between the rungs
         of a ladder (such as isoFLOP budgets), else evenly in logs up to the largest run; at most
         six, each with three runs per parameter below it.
+    by : str, optional
+        Column whose rows share a training run: those of a run that reaches above a cut are not
+        fitted below it. By default what the observation model takes for a cluster.
     baselines : sequence of {"huber", "mse", "parabola"}
         What to compare with: point fits of the additive law by Huber's loss or least squares on
         ln L, and parabolas at each budget whose minima, sizes and curvatures are continued.
@@ -140,15 +145,17 @@ def backtest(
         laws = [m.law for m in named.values()]
         return not any(refusals(part, law.inputs, len(law.params)) for law in laws)
 
-    edges = edges_of(size, cuts, least, usable)
-    below = [np.flatnonzero(size <= e) for e in edges]
+    each = [clusters_of(ready, by) for ready in full.values()]
+    whose = next((labels for labels in each if labels is not None), None)
+    edges = edges_of(size, cuts, least, usable, whose)
+    fitted = [below(size, e, whose) for e in edges]
     above = [np.flatnonzero(size > e) for e in edges]
     seen = values_of(first.runs, first.model.law.outcome)
     log = bool(np.all(seen > 0))
     found: dict[str, list[Ahead]] = {}
     for name, ready in full.items():
         try:
-            refits = refit_parts(ready, below, method, draws, seed, executor, progress)
+            refits = refit_parts(ready, fitted, method, draws, seed, executor, progress)
         except FitError as error:
             found[name] = [nothing(len(rows), str(error)) for rows in above]
             continue
@@ -162,10 +169,10 @@ def backtest(
     for name in baselines:
         rng = np.random.default_rng([seed, list(BASELINES).index(name), 6])
         found[name] = [
-            baseline(name, first.runs, fitted, rows, draws, rng)
-            for fitted, rows in zip(below, above, strict=True)
+            baseline(name, first.runs, known, rows, draws, rng)
+            for known, rows in zip(fitted, above, strict=True)
         ]
-    distance = np.array([np.log10(size / size[b].max()) for b in below])
+    distance = np.array([np.log10(size / size[rows].max()) for rows in fitted])
     distance[size <= edges[:, None]] = np.nan
     out = _scores.joined(found, seen, above, distance, log)
     out = out.assign_coords(
@@ -173,7 +180,7 @@ def backtest(
         run=first.runs.index,
         size=("run", size),
         measured=("run", seen),
-        fitted=("cut", [len(b) for b in below]),
+        fitted=("cut", [len(rows) for rows in fitted]),
         kind=("model", ["model"] * len(full) + ["baseline"] * len(baselines)),
     )
     trusts = np.concatenate([[a.trust for a in found[name]] for name in full])

@@ -105,8 +105,9 @@ def compare(
     runs : DataFrame
         A run table; one that was not read yet goes through `read_runs`.
     by : str, optional
-        Column whose rows share a training run (or a recipe): left out together, by `kfold`, and
-        counted together in standard errors.
+        Column whose rows share a training run (or a recipe): left out together, by `kfold` and
+        by `leave_future_out`, and counted together in standard errors. By default that of the
+        models' clusters, if they have any.
     cuts : float or (cut,) sequence, FLOP, optional
         Of `leave_future_out`; by default a decade and half a decade below the largest run.
     folds : int, optional
@@ -146,8 +147,8 @@ def compare(
     over runs, or over the sums of groups; `better` is ``Phi(diff / se)``. Runs above a cut are
     predicted by one fit and miss together, so that `lfo_se` is too small rather than too large, and
     below 4 nats or with few runs the normal approximation does not hold: the verdict calls laws
-    apart from 2 standard errors and 4 nats on. With `by`, runs are still cut by compute: a
-    trajectory that crosses a cut is then seen on both sides of it.
+    apart from 2 standard errors and 4 nats on. With `by`, a
+    trajectory that crosses a cut is not fitted, and what lies above the cut is scored.
 
     The two answer different questions. Leave-one-out asks who fills gaps between runs, where a
     flexible law can only gain; leave-future-out who says what comes next, which a plan needs. Where
@@ -175,14 +176,14 @@ def compare(
     ({'free': 1, 'theirs': 2}, True)
     >>> plan = bs.allocate(bs.average(found.fits, found), 1e23)
     """
-    named, table = _comparing.checked(models, runs, by, cuts, folds)
+    named, table, by = _comparing.checked(models, runs, by, cuts, folds)
     how: dict[str, Any] = {"method": method, "draws": draws, "seed": seed}
     how |= {"executor": executor, "progress": progress}
     fits, inside, beyond = {}, {}, {}
     for name, model in named.items():
         fits[name] = fit_model(model, table, seed=seed)
         inside[name] = _inside(model, fits[name], table, by, folds, how)
-        beyond[name] = leave_future_out(model, table, cuts, **how)
+        beyond[name] = leave_future_out(model, table, cuts, by=by, **how)
     first = next(iter(fits))
     measured = fits[first]["observed_data"].to_dataset()[named[first].law.outcome]
     scores = _joined(inside, beyond, measured, _comparing.groups(table, measured.run.values, by))

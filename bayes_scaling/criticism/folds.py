@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_scaling._registry import did_you_mean
 from bayes_scaling.criticism._held_out import (
     Method,
     certificates,
+    clusters_of,
+    column_of,
     log_densities,
     log_mean,
     refit_parts,
@@ -22,6 +23,7 @@ from bayes_scaling.criticism._held_out import (
 from bayes_scaling.data.read import read_runs
 from bayes_scaling.errors import SpecError
 from bayes_scaling.model import ScalingModel
+from bayes_scaling.program import Prepared
 
 Folds = int | str | Sequence[Any] | np.ndarray
 
@@ -51,7 +53,8 @@ def kfold(
         whose values is a fold (leave one group out); or the label of every run's fold.
     by : str, optional
         Column whose values stay together when folds are drawn: the recipe of several runs, the
-        training run of several checkpoints.
+        training run of several checkpoints. By default what the observation model takes for a
+        cluster, else every run is by itself.
     method : {"laplace", "auto"}
         As in `fit_many`.
     draws, executor, progress
@@ -93,7 +96,7 @@ def kfold(
     ([58, 58, 57, 57, 57], 'trusted')
     """
     full = whole(model, runs, "kfold")
-    labels, fold = np.unique(_folds(runs, full.runs, folds, by, seed), return_inverse=True)
+    labels, fold = np.unique(_folds(runs, full, folds, by, seed), return_inverse=True)
     if len(labels) < 2:
         msg = f"kfold needs two folds at least; these make {len(labels)}"
         raise SpecError(msg)
@@ -110,9 +113,10 @@ def kfold(
 
 
 def _folds(
-    given: pd.DataFrame, runs: pd.DataFrame, folds: Folds, by: str | None, seed: int
+    given: pd.DataFrame, full: Prepared, folds: Folds, by: str | None, seed: int
 ) -> np.ndarray:
     """Return the fold of every usable run; the table `given` may have others."""
+    runs = full.runs
     if isinstance(folds, str):
         return column_of(runs, folds)
     if not isinstance(folds, int | np.integer):
@@ -122,10 +126,12 @@ def _folds(
             raise SpecError(msg)
         use = given["use"] if "use" in given else read_runs(given)["use"]
         return labels[np.flatnonzero(use)]
-    _, group = np.unique(column_of(runs, by) if by else np.arange(len(runs)), return_inverse=True)
+    labels = clusters_of(full, by)
+    whose = np.arange(len(runs)) if labels is None else labels
+    _, group = np.unique(whose, return_inverse=True)
     sizes = np.bincount(group)
     if not 2 <= folds <= len(sizes):
-        what = f"values of {by!r}" if by else "usable runs"
+        what = f"values of {by!r}" if by else "usable runs" if labels is None else "clusters"
         msg = f"{folds} folds of {len(sizes)} {what}: ask for 2 to {len(sizes)}"
         raise SpecError(msg)
     # The largest group first, each into the fold that is emptiest so far; ties fall at random.
@@ -136,16 +142,3 @@ def _folds(
         fold[g] = np.argmin(filled)
         filled[fold[g]] += sizes[g]
     return fold[group]
-
-
-def column_of(runs: pd.DataFrame, name: str) -> np.ndarray:
-    """Return the labels that a column gives to runs, or say why it gives none."""
-    if name not in runs:
-        hint = did_you_mean(name, [str(c) for c in runs.columns])
-        msg = f"the table has no column {name!r} to make folds of.{hint} Columns: "
-        raise SpecError(msg + ", ".join(map(str, runs.columns)) + ".")
-    if (gaps := int(np.sum(pd.isna(runs[name])))) > 0:
-        msg = f"column {name!r} makes folds and has {gaps} missing values: fill them in first"
-        raise SpecError(msg)
-    values = runs[name].to_numpy()
-    return values.astype(str) if values.dtype == object else values

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_scaling.criticism._cuts import compute_of, steps_of
+from bayes_scaling.criticism._cuts import below, compute_of, steps_of
 from bayes_scaling.criticism._held_out import (
     Method,
     certificates,
+    clusters_of,
     log_densities,
     log_mean,
     refit_parts,
@@ -32,6 +33,7 @@ def leave_future_out(
     runs: pd.DataFrame,
     cuts: float | Sequence[float] | None = None,
     *,
+    by: str | None = None,
     method: Method = "laplace",
     draws: int = 1000,
     seed: int = 0,
@@ -50,6 +52,9 @@ def leave_future_out(
         Runs of at most that much compute (column `flops`, else 6 N D) are fitted; all runs above
         are scored. By default a tenth of the largest run's and the root of a tenth, and 2 % more,
         so that no budget is torn apart.
+    by : str, optional
+        Column whose rows share a training run: those of a run that reaches above a cut are not
+        fitted below it. By default what the observation model takes for a cluster.
     method : {"laplace", "auto"}
         As in `fit_many`.
     draws, executor, progress
@@ -98,10 +103,11 @@ def leave_future_out(
     """
     full = whole(model, runs, "leave_future_out")
     flops = compute_of(full.runs)
-    edges, wrong = steps_of(flops, cuts)
+    whose = clusters_of(full, by)
+    edges, wrong = steps_of(flops, cuts, whose)
     refuse("leave_future_out", wrong)
-    below = [np.flatnonzero(flops <= edge) for edge in edges]
-    refits = refit_parts(full, below, method, draws, seed, executor, progress)
+    fitted = [below(flops, edge, whose) for edge in edges]
+    refits = refit_parts(full, fitted, method, draws, seed, executor, progress)
     shape = (len(edges), len(flops))
     out = {name: np.full(shape, np.nan) for name in ("elpd_i", "predicted", "pit")}
     measured = full.data["y"]
@@ -120,7 +126,7 @@ def leave_future_out(
     each: dict[str, Any] = {
         "elpd": np.sum(np.where(ahead, out["elpd_i"], 0.0), axis=1),
         "rmse": np.sqrt(np.asarray(np.mean(held**2, axis=1))),
-        "fitted": [len(rows) for rows in below],
+        "fitted": [len(rows) for rows in fitted],
         "scored": ahead.sum(axis=1),
         **certificates(refits),
     }

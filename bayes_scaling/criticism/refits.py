@@ -9,6 +9,7 @@ import xarray as xr
 from bayes_scaling.criticism._held_out import (
     TRUSTED,
     Method,
+    clusters_of,
     log_densities,
     log_mean,
     log_sum,
@@ -65,7 +66,7 @@ def exact_loo(
     FitError
         The fit carries no log likelihood, or no refit was possible.
     SpecError
-        The table is not that of the fit, or the model pools.
+        The table is not that of the fit, the model pools, or rows scatter by clusters.
 
     Notes
     -----
@@ -94,6 +95,12 @@ def exact_loo(
         msg = "the fit carries no log likelihood: fit the table again, or save fits with their data"
         raise FitError(msg)
     full = whole(model_of(fit), runs, "exact_loo")
+    if clusters_of(full, None) is not None:
+        msg = (
+            "rows of one cluster say what the others measured, so leaving out one row says little: "
+            "leave out whole clusters, with `kfold`"
+        )
+        raise SpecError(msg)
     if full.fingerprint != fit.attrs.get("fingerprint"):
         msg = (
             f"the fit was not made from this table of {len(full.runs)} usable runs (their "
@@ -156,7 +163,7 @@ def bootstrap(
     Raises
     ------
     SpecError
-        Less than two tables, or a model that pools.
+        Less than two tables, or a model that pools or whose rows scatter by clusters.
 
     Notes
     -----
@@ -183,6 +190,12 @@ def bootstrap(
         msg = f"a bootstrap of {n} tables has no spread; ask for two at least, better 200"
         raise SpecError(msg)
     full = whole(model, runs, "bootstrap")
+    if clusters_of(full, None) is not None:
+        msg = (
+            "rows that scatter together are no sample to draw rows from: bootstrap a model whose "
+            "rows scatter alone, or take the posterior's own spread"
+        )
+        raise SpecError(msg)
     rng = np.random.default_rng([seed, 0, 2])
     rows = rng.integers(len(full.runs), size=(n, len(full.runs)))
     tables = [full.runs.take(np.sort(r)) for r in rows]

@@ -24,6 +24,7 @@ from bayes_scaling.inference.sampling import Draws, Likelihood, Method, sample
 from bayes_scaling.inference.target import Target
 from bayes_scaling.laws import HasSweeps, from_zero
 from bayes_scaling.model import ScalingModel
+from bayes_scaling.observations import CLUSTER
 from bayes_scaling.program import WEIGHTLESS, Prepared, prepare, refuse_average
 from bayes_scaling.results import dataset, tree, with_derived
 from bayes_scaling.trust import diagnose
@@ -232,8 +233,12 @@ def scale_of(runs: pd.DataFrame, law: Any) -> dict[str, Any]:
 
 def _inputs(ready: Prepared) -> xr.Dataset:
     known = {c for c in (*ready.model.inputs, "params", "tokens", "flops") if c in ready.runs}
-    values = {c: ready.runs[c].to_numpy() for c in sorted(known)}
+    values = {c: ready.runs[c].to_numpy() for c in sorted(known - {"run"})}
     values = {c: v.astype(str) if v.dtype == object else v for c, v in values.items()}
+    if CLUSTER in ready.data["x"]:
+        values[CLUSTER] = ready.data["x"][CLUSTER][: len(ready.runs)]
+    elif "run" in ready.runs and ready.runs["run"].duplicated().any():
+        values[CLUSTER] = pd.factorize(ready.runs["run"])[0].astype(float)
     coords = {"run": ready.runs.index.to_numpy()}
     return dataset(values, dict.fromkeys(values, ("run",)), coords, ())
 

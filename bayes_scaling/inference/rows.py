@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayes_scaling.program import WEIGHTLESS
+from bayes_scaling.program import WEIGHTLESS, alone
 
 BLOCK = 2048  # rows held at once per point: what one core's cache takes
 WIDE = 2**17  # the same on an accelerator
@@ -121,7 +121,7 @@ def _filled(per_row: dict[str, Any], block: int) -> dict[str, Any]:
         return per_row
     longer = jax.tree.map(lambda v: np.pad(v, (0, missing), mode="edge"), per_row)
     weight = np.pad(per_row["weight"], (0, missing), constant_values=WEIGHTLESS)
-    return {**longer, "weight": weight}
+    return {**longer, "weight": weight, "x": alone(longer["x"], len(per_row["y"]))}
 
 
 def _cut(values: np.ndarray, block: int) -> np.ndarray:
