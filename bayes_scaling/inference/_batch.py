@@ -81,10 +81,11 @@ def fit_batch(batch: Batch) -> list[Posterior]:
         kind, members = _largest(waiting)
         for part in (members[at : at + lot] for at in range(0, len(members), lot)):
             # Filled up with copies of the last member, so that every lot has one size.
+            wanted = np.arange(lot) < len(part)
             whole = [*part, *part[-1:] * (lot - len(part))]
             stacked = (np.stack(v) for v in zip(*(waiting[i] for i in whole), strict=True))
             table = jax.tree.map(lambda *v: np.stack(v), *(batch.data[i] for i in whole))
-            answer = answers[kind](target, kind(*stacked), table)
+            answer = answers[kind](target, kind(*stacked), table, wanted)
             for j, i in enumerate(part):
                 try:
                     waiting[i] = steps[i].send(jax.tree.map(lambda v, j=j: v[j], answer))

@@ -56,13 +56,17 @@ class Kept:
         shapes = tuple((np.shape(v), np.dtype(getattr(v, "dtype", float)).str) for v in leaves)
         known = (target, tree, shapes, jax.dtypes.canonicalize_dtype(float).str)
         run = self.ready.get(known)
-        if run is None:
-            with self.lock:
-                run = self.ready.get(known) or self._get(target, tree, shapes, leaves)
-                self.ready[known] = run
+        if run is not None:
+            return run(*leaves)
+        with self.lock:
+            run = self.ready.get(known)
+            if run is None:
+                self.ready[known], answer = self._get(target, tree, shapes, leaves)
+                return answer
         return run(*leaves)
 
-    def _get(self, target: Any, tree: Any, shapes: Any, leaves: list[Any]) -> Any:
+    def _get(self, target: Any, tree: Any, shapes: Any, leaves: list[Any]) -> tuple[Any, Any]:
+        """Return the program, and what it says of its first arguments."""
         kind = f"{type(target).__name__} {self.function.__qualname__}"
         made_from = (kind, target.program.identity, target.sites, str(tree))
         path = _path((*made_from, shapes, jax.dtypes.canonicalize_dtype(float).str))
@@ -79,7 +83,7 @@ class Kept:
         compiled = jax.jit(flat).lower(*leaves).compile()
         if path:
             _save(path, compiled)
-        return compiled
+        return compiled, compiled(*leaves)
 
 
 @functools.cache
@@ -112,8 +116,8 @@ def _path(made_from: Any) -> Path | None:
     return folder / "programs" / f"{name[:40]}.bin"
 
 
-def _tried(path: Path, leaves: list[Any]) -> Any:
-    """Load an executable and run it once; None where there is none, or it is not to be trusted.
+def _tried(path: Path, leaves: list[Any]) -> tuple[Any, Any] | None:
+    """Load an executable and run it once; with its answer. None where there is none, or it is not to be trusted.
 
     What runs is machine code, and JAX calls its loading experimental. A mark lies beside the file
     while it is first run: a process that finds one knows that another died of it, or is at it, and
@@ -130,13 +134,13 @@ def _tried(path: Path, leaves: list[Any]) -> Any:
         _linear_algebra()
         given = jax.tree.structure(((0,) * len(leaves), {}))
         run = serialize_executable.deserialize_and_load(executable, given, out)
-        jax.block_until_ready(run(*leaves))
+        answer = jax.block_until_ready(run(*leaves))
         path.touch()  # the oldest are the first to go
     except Exception:  # noqa: BLE001 (whatever is wrong with the file: compile)
         return None
     finally:  # whatever Python sees, an interrupt too, is no reason to mistrust the file for ever
         mark.unlink(missing_ok=True)
-    return run
+    return run, answer
 
 
 @functools.cache

@@ -300,17 +300,19 @@ def log_density_at(target: Target, z: np.ndarray, data: Any) -> np.ndarray:
 
 
 @in_float64
-def look_many(target: Target, request: Look, data: Any) -> tuple[np.ndarray, Any]:
-    """Return what `look` does for several densities at once: everything has a leading dimension."""
-    return jax.device_get(_look_many(target, request.z, data))
+def look_many(
+    target: Target, request: Look, data: Any, wanted: np.ndarray
+) -> tuple[np.ndarray, Any]:
+    """Return what `look` does for those `wanted` of several: everything has a leading dimension."""
+    return jax.device_get(_look_many(target, request.z, data, wanted))
 
 
 @Kept
-def _look_many(target: Target, z: Any, data: Any) -> Any:
+def _look_many(target: Target, z: Any, data: Any, wanted: Any) -> Any:
     def each(points: Any, table: Any) -> Any:
         return jax.vmap(lambda point: target.look(point, table))(points)
 
-    return for_each(each, z, data)
+    return for_each(each, wanted, z, data)
 
 
 @Kept

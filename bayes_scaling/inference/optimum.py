@@ -133,9 +133,9 @@ def climb(target: Target, request: Climb, data: Any) -> Any:
 
 
 @in_float64
-def climb_many(target: Target, request: Climb, data: Any) -> Any:
-    """Answer several at once: everything has a leading dimension."""
-    return jax.device_get(_climb_many(target, request, data))
+def climb_many(target: Target, request: Climb, data: Any, wanted: np.ndarray) -> Any:
+    """Answer several at once, those `wanted`: everything has a leading dimension."""
+    return jax.device_get(_climb_many(target, request, data, wanted))
 
 
 @Kept
@@ -144,8 +144,8 @@ def _climb(target: Target, request: Any, data: Any) -> Any:
 
 
 @Kept
-def _climb_many(target: Target, request: Any, data: Any) -> Any:
-    return for_each(partial(_newton, target), request, data)
+def _climb_many(target: Target, request: Any, data: Any, wanted: Any) -> Any:
+    return for_each(partial(_newton, target), wanted, request, data)
 
 
 def _newton(target: Target, request: Any, data: Any) -> Any:

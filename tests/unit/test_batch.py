@@ -216,6 +216,7 @@ def test_the_published_law_of_critical_batch_sizes_is_inside_the_posterior(zhang
     assert np.all((low < law) & (law < high)), (low.values, law, high.values)
 
 
+@pytest.mark.slow
 @needs_real_tables
 def test_the_largest_model_is_predicted_from_the_others(zhang):
     model, runs = zhang
@@ -330,6 +331,7 @@ def kaplans(seed, targets, alpha=0.3):
     return bs.read_runs(pd.DataFrame(rows, columns=columns), require=("steps",))
 
 
+@pytest.mark.slow
 def test_pooling_by_target_recovers_kaplans_exponent_where_targets_are_apart():
     """Of 20 tables Binomial(20, 0.9) of 90 % intervals cover; fewer than 13 once in 2,000 seeds.
 

@@ -331,7 +331,7 @@ def test_all_that_is_wrong_is_said_at_once():
         "steps: model and table: 1 problem",
         "column 'steps'",
         "cut 1e+30 FLOP leaves no run above it",
-        "no column 'trial' to make folds of. Did you mean 'trail'?",
+        "no column 'trial' to tell which runs go together. Did you mean 'trail'?",
         "folds: a whole number from 2 on; found 1",
     ):
         assert said in text

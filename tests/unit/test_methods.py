@@ -189,6 +189,7 @@ def test_the_additive_valleys_are_the_joint_law():
     np.testing.assert_allclose(power(free, x), law(theta, x), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_valleys_with_minima_of_their_own(ladder):
     """Budgets as groups: every minimum is found, and one outside its grid is known by the rest."""
     law, theta = law_of("asym")

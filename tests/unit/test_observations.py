@@ -20,6 +20,7 @@ from bayes_scaling.errors import SpecError, UnknownNameError
 from bayes_scaling.laws import to_dict
 from bayes_scaling.observations import (
     OBSERVATIONS,
+    Clustered,
     Normal,
     Observation,
     StudentT,
@@ -32,16 +33,16 @@ FALSE_ALARM = 1e-5
 DRAWS = 40_000
 MU = 2.5
 THETA = {"sigma": 0.01, "nu": 4.0, "h": -0.2, "debt": 0.03, "shape": 100.0,
-         "warp": 0.2, "margin": 1.2, "cliff": 0.3}  # fmt: skip
+         "warp": 0.2, "margin": 1.2, "cliff": 0.3, "shared": 0.6, "span": 1.5}  # fmt: skip
 X = {"flops": 3e21, "flops_ref": 1e20, "loss_sd": 0.02, "censored": 0.0, "diverged": 0.0,
-     "excess": 0.04, "overshoot": 0.9}  # fmt: skip
+     "excess": 0.04, "overshoot": 0.9, "tokens": 1e10}  # fmt: skip
 
 CASES = {
     " ".join([name, scale, noise, "known" * known]).strip(): OBSERVATIONS[name](
         scale=scale, noise=noise, known=known
     )
     for name, scale, noise, known in product(
-        [n for n in OBSERVATIONS if n not in ("censored", "gamma", "sweep")],
+        [n for n in OBSERVATIONS if n not in ("censored", "gamma", "sweep", "clustered")],
         ("log", "linear"),
         ("constant", "compute"),
         (False, True),
@@ -50,6 +51,10 @@ CASES = {
 CASES |= {
     " ".join(["sweep", scale, "divergence" * failures]).strip(): Sweep(scale, failures)
     for scale, failures in product(("log", "linear"), (False, True))
+}
+CASES |= {
+    " ".join(["clustered", along, scale, noise]): Clustered("run", along, scale, noise)
+    for along, scale, noise in product(("tokens", ""), ("log", "linear"), ("constant", "compute"))
 }
 every_model = pytest.mark.parametrize("model", CASES.values(), ids=CASES)
 
@@ -96,6 +101,7 @@ def test_a_model_is_a_frozen_value_in_plain_data(model):
     assert observation_from_dict(to_dict(model)) == model
     reads = {"flops": ("noise", "compute"), "loss_sd": ("known", True)}
     reads |= {"censored": ("name", "censored"), "diverged": ("divergence", True)}
+    reads |= {"tokens": ("along", "tokens")}
     expected = {c for c, (choice, value) in reads.items() if getattr(model, choice, None) == value}
     assert set(model.inputs) == expected
 

@@ -420,6 +420,7 @@ def test_a_sweep_in_which_every_run_diverged_is_refused_by_name():
         prepare(model_of(Tuning("lr"), divergence=True), alone)
 
 
+@pytest.mark.slow
 def test_pooling_by_a_column_that_the_law_reads_too():
     """The law's width moves the best rate; its value also names the sweep."""
     runs = ladder_of_sweeps()
@@ -514,6 +515,7 @@ def recovered():
     return {d: f["log_lr"] for d, f in fits.items()}, xr.DataArray(list(best), dims="fit")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("probability", [0.9, 0.95])
 def test_the_optimum_of_sweeps_with_diverged_runs_is_covered(recovered, probability):
     """Binomial(100, p) of 100 intervals cover; a right one leaves the band once in 200 seeds."""
@@ -525,6 +527,7 @@ def test_the_optimum_of_sweeps_with_diverged_runs_is_covered(recovered, probabil
     assert band[0] <= covered <= band[1]
 
 
+@pytest.mark.slow
 def test_without_the_runs_that_diverged_the_optimum_is_worse_known_and_drifts_upwards(recovered):
     """Where runs fail says where the best is: intervals a third narrower, errors a quarter less.
 
