@@ -117,7 +117,7 @@ def _path(made_from: Any) -> Path | None:
 
 
 def _tried(path: Path, leaves: list[Any]) -> tuple[Any, Any] | None:
-    """Load an executable and run it once; with its answer. None where there is none, or it is not to be trusted.
+    """Load an executable and run it once: both, or None where it is not there or not to be trusted.
 
     What runs is machine code, and JAX calls its loading experimental. A mark lies beside the file
     while it is first run: a process that finds one knows that another died of it, or is at it, and
