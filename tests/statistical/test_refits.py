@@ -221,7 +221,7 @@ def test_kfold_refuses_what_makes_no_folds(runs):
         with pytest.raises(SpecError, match=message):
             bs.kfold(NORMAL, runs, **how)
     gaps = runs.assign(recipe=runs["recipe"].where(runs.index > 2))
-    with pytest.raises(SpecError, match="'recipe', which tells .* has 3 missing values"):
+    with pytest.raises(SpecError, match=r"'recipe', which tells .* has 3 missing values"):
         bs.kfold(NORMAL, gaps, "recipe")
     pooled = bs.ScalingModel(pooling=bs.Pooling("recipe"))
     with pytest.raises(SpecError, match="kfold takes models without pooling"):
