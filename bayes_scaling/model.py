@@ -145,15 +145,16 @@ class ScalingModel:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The columns the model reads, the outcome apart."""
-        return (*self.law.inputs, *self.observation.inputs, *self.labels)
+        """The columns the model reads of a run, the outcome apart."""
+        group = (self.pooling.column,) if self.pooling else ()
+        return (*self.law.inputs, *self.observation.inputs, *group)
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """The columns that name the group and the cluster of a run."""
-        group = self.pooling.column if self.pooling else ""
-        cluster = self.observation.by if isinstance(self.observation, ReadsClusters) else ""
-        return tuple(dict.fromkeys(name for name in (group, cluster) if name))
+    def columns(self) -> tuple[str, ...]:
+        """The columns a table that is fitted must have: `inputs`, and what tells clusters."""
+        seen = self.observation
+        clusters = (seen.by, seen.along) if isinstance(seen, ReadsClusters) else ()
+        return tuple(dict.fromkeys((*self.inputs, *(name for name in clusters if name))))
 
     def mean(self, theta: Theta, x: Inputs) -> tuple[Any, dict[str, Any]]:
         """Return the law's outcome, and the columns with whatever else the law says of a run."""

@@ -60,7 +60,7 @@ class Prepared:
     def fingerprint(self) -> str:
         """A hash of the model and of the numbers it was given."""
         digest = hashlib.sha256(model_to_json(self.model).encode())
-        columns = [c for c in (*self.model.inputs, self.model.law.outcome) if c in self.runs]
+        columns = [c for c in (*self.model.columns, self.model.law.outcome) if c in self.runs]
         for c in columns:
             digest.update(f"{c}:{self.runs[c].tolist()}".encode())
         return digest.hexdigest()[:16]
@@ -92,7 +92,7 @@ def prepare(model: ScalingModel, runs: pd.DataFrame) -> Prepared:
     if "diverged" in model.inputs and "diverged" in used:
         failed = values_of(used, "diverged") > 0
     problems = []
-    for name in (*model.inputs, outcome):
+    for name in (*model.columns, outcome):
         if name not in used:
             do = "add it, or choose a model that does not need it"
             problems.append(Problem(name, (), "missing, and the model needs it", do))
@@ -100,6 +100,12 @@ def prepare(model: ScalingModel, runs: pd.DataFrame) -> Prepared:
             rows = tuple(f"row {i}" for i in used.index[gaps])
             do = "fill the values in or drop these runs"
             problems.append(Problem(name, rows, f"{len(rows)} missing values", do))
+    seen = model.observation
+    along = seen.along if isinstance(seen, ReadsClusters) else ""
+    if along in used and (wrong := ~(values_of(used, along) > 0)).any():
+        rows = tuple(f"row {i}" for i in used.index[wrong])
+        do = "give positive numbers, or along='' where nothing is forgotten"
+        problems.append(Problem(along, rows, f"{len(rows)} values are not positive", do))
     stopped = values_of(used, "censored") > 0 if "censored" in used else np.zeros(0, bool)
     if "censored" not in model.inputs and stopped.any():
         rows = tuple(f"row {i}" for i in used.index[stopped])
@@ -120,11 +126,9 @@ def prepare(model: ScalingModel, runs: pd.DataFrame) -> Prepared:
         msg = "no usable run in the table: every row is flagged as unusable; see its column `flag`"
         raise FitError(msg)
     x = _clusters(model, used)
-    read = dict.fromkeys((*model.law.inputs, *model.observation.inputs, "flops"))
+    read = dict.fromkeys((*model.law.inputs, *model.observation.inputs, "flops", along))
     x |= {name: values_of(used, name) for name in read if name in used}
     y = values_of(used, outcome)
-    if CLUSTER in x:
-        x[MEASURED] = y
     if failed.any():  # with a number where a run failed, whose value nothing looks at
         y = np.where(failed, y[~failed].mean(), y)
     if "diverged" in x:
@@ -186,7 +190,10 @@ def _clusters(model: ScalingModel, runs: pd.DataFrame) -> dict[str, np.ndarray]:
     if not isinstance(seen, ReadsClusters):
         return {}
     names = runs[seen.by].astype(str) if seen.by else sweeps(runs, list(model.law.inputs))
-    return {CLUSTER: pd.factorize(np.asarray(names))[0].astype(float)}
+    pairs = pd.Series(list(names))
+    if model.pooling:  # runs of two groups are two, whatever they are called
+        pairs = pairs.str.cat(runs[model.pooling.column].astype(str).to_numpy(), sep="\0")
+    return {CLUSTER: pd.factorize(pairs)[0].astype(float)}
 
 
 def _all_failed(runs: pd.DataFrame, failed: np.ndarray, column: str) -> str:
@@ -217,7 +224,7 @@ def _data(
 ) -> dict[str, Any]:
     rows = padded(len(y))
     fill = [(0, rows - len(y))]
-    wanted = {*model.law.inputs, *model.observation.inputs, CLUSTER, MEASURED}
+    wanted = {*model.columns, CLUSTER}
     n_groups, seen, whose = len(groups), y[ran], group[ran]
     stats = {"min_loss": lowest(seen), "mean_loss": float(seen.mean())}
     data: dict[str, Any] = {
@@ -352,7 +359,10 @@ class Program:
         """Return the distribution of every row's outcome; `theta` is per row or scalar."""
         reference = tuple(data["reference"].items())
         law = replace(self.structure.law, reference=reference)
-        return replace(self.structure, law=law).distribution(theta, data["x"])
+        x = data["x"]
+        if CLUSTER in x:  # rows are scored given those before them
+            x = {**x, MEASURED: data["y"]}
+        return replace(self.structure, law=law).distribution(theta, x)
 
     def prior_draws(
         self, data: Mapping[str, Any], rng: np.random.Generator, count: int

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 
 import bayes_scaling as bs
+from bayes_scaling.data.simulate import CHINCHILLA
 from bayes_scaling.inference.rows import placed
 from bayes_scaling.inference.target import target_of
 from bayes_scaling.program import prepare
 from benchmarks.report import Report
 
 ROWS, FITS, TABLE = 10**7, 10_000, 240
-PAPER = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
 LAW = bs.Chinchilla(reference=(("params", 1e9), ("tokens", 2e10)))
 
 
@@ -42,7 +42,7 @@ def table(rows: int, seed: int) -> pd.DataFrame:
     params = np.exp(rng.uniform(np.log(5e7), np.log(1e10), rows))
     tokens = params * np.exp(rng.uniform(np.log(2), np.log(300), rows))
     x = {"params": params, "tokens": tokens}
-    loss = LAW(LAW.from_paper(PAPER), x) * np.exp(0.005 * rng.standard_t(4, rows))
+    loss = LAW(LAW.from_paper(CHINCHILLA), x) * np.exp(0.005 * rng.standard_t(4, rows))
     return pd.DataFrame({**x, "loss": loss, "flops": 6 * params * tokens, "use": True, "flag": ""})
 
 

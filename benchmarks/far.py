@@ -12,6 +12,7 @@ import xarray as xr
 import bayes_scaling as bs
 from bayes_scaling import Chinchilla, Coupled, KaplanND, ScalingModel, StudentT, UntrustedFitWarning
 from bayes_scaling.data.accounting import flops_6nd
+from bayes_scaling.data.simulate import CHINCHILLA
 from bayes_scaling.results import model_of
 from benchmarks.report import Report
 
@@ -24,9 +25,7 @@ PER_TOKEN = float(flops_6nd(1.0, 1.0))
 LEVEL, BAR = 0.9, 0.85
 REFERENCE = (("params", 1e9), ("tokens", 2e10))
 LAW = Chinchilla(reference=REFERENCE)
-BESIROGLU = LAW.from_paper(
-    {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
-)  # arXiv:2404.10102
+BESIROGLU = LAW.from_paper(CHINCHILLA)  # arXiv:2404.10102
 KAPLAN = {"N_c": 6.4e13, "D_c": 1.8e13, "alpha_N": 0.076, "alpha_D": 0.103}  # arXiv:2001.08361
 COMPUTE = StudentT(noise="compute")
 MODELS = {

@@ -19,12 +19,12 @@ from matplotlib.ticker import PercentFormatter
 
 import bayes_scaling as bs
 from bayes_scaling.data.accounting import flops_6nd
+from bayes_scaling.data.simulate import CHINCHILLA
 from bayes_scaling.laws import Chinchilla, bind
 from bayes_scaling.laws._search import best_split
 from bayes_scaling.model import ScalingModel, model_from_dict
 from bayes_scaling.plots import _style as style
 
-TRUTH = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
 PARAMS, TOKENS = (5e7, 2e9), (1e9, 4e10)
 FAR, NEAR = 100.0, 10.0  # times the compute of the largest run
 LEVEL = 0.95
@@ -114,7 +114,7 @@ class World:
 
     def theta(self, product: Any) -> dict[str, Any]:
         """Return the parameters of runs of compute ``N * D = product``."""
-        theta = {k: float(v) for k, v in self.law.from_paper(TRUTH).items()}
+        theta = {k: float(v) for k, v in self.law.from_paper(CHINCHILLA).items()}
         middle = np.prod([v for k, v in dict(self.law.reference or ()).items()])
         return {**theta, "alpha": theta["alpha"] + self.cell.drift * np.log10(product / middle)}
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 import bayes_scaling as bs
+from bayes_scaling.data.simulate import CHINCHILLA
 from benchmarks.report import Report
 
 FAMILY = bs.Transformers()
@@ -10,7 +11,7 @@ SIZES = np.logspace(2.9, 9.2, 20)  # without embeddings
 TOKENS = np.logspace(6, 25, 1000)
 BUDGETS = {"non-embedding": (10**12.95, 10**20.7), "total": (1e14, 10**20.7)}
 LAWS = {
-    "Besiroglu": {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658},
+    "Besiroglu": CHINCHILLA,
     "Hoffmann": {"E": 1.6934, "A": 406.4, "B": 410.7, "alpha": 0.3392, "beta": 0.2849},
 }
 ANCHORS = {

@@ -94,7 +94,8 @@ def edges_of(
         All that is wrong with the cuts, or no default is left.
     """
     if cuts is None:
-        edges = [e for e in default_cuts(size, least) if usable(below(size, e, whose))]
+        fitted = {e: below(size, e, whose) for e in default_cuts(size, least)}
+        edges = [e for e, rows in fitted.items() if len(rows) >= least and usable(rows)]
         if not edges:
             span = f"the runs span {size.min():.3g} to {size.max():.3g}"
             msg = (
@@ -136,7 +137,8 @@ def _given(
             span = f"the runs span {size.min():.3g} to {size.max():.3g}{unit}"
             wrong.append(f"cut {edge:.3g}{unit} leaves no run {side} it: {span}")
         elif not len(below(size, edge, whose)):
-            wrong.append(f"cut {edge:.3g}{unit}: every run below it goes on above it")
+            said = "every run below it goes on above it; give a larger cut"
+            wrong.append(f"cut {edge:.3g}{unit}: {said}")
     return edges, wrong
 
 

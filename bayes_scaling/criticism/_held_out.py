@@ -56,10 +56,33 @@ def column_of(runs: pd.DataFrame, name: str) -> np.ndarray:
 
 
 def clusters_of(full: Prepared, by: str | None) -> np.ndarray | None:
-    """Return which runs of a bound table go together: by a column, else as they scatter."""
-    if by is not None:
-        return column_of(full.runs, by)
-    return full.data["x"][CLUSTER][: len(full.runs)] if CLUSTER in full.data["x"] else None
+    """Return which runs of a bound table go together: by a column, else as they scatter.
+
+    Raises
+    ------
+    SpecError
+        The column parts rows that scatter together.
+    """
+    code = full.data["x"][CLUSTER][: len(full.runs)] if CLUSTER in full.data["x"] else None
+    if by is None:
+        return code
+    labels = column_of(full.runs, by)
+    keep_whole(full, labels, f"column {by!r}")
+    return labels
+
+
+def keep_whole(full: Prepared, labels: np.ndarray, what: str) -> None:
+    """Refuse labels that part rows which scatter together."""
+    if CLUSTER not in full.data["x"]:
+        return
+    code = full.data["x"][CLUSTER][: len(full.runs)]
+    torn = int(np.sum(pd.Series(labels).groupby(code).nunique().to_numpy() > 1))
+    if torn:
+        msg = (
+            f"{what} parts {torn} of {len(set(code))} clusters, whose rows say what each other "
+            f"measured: give labels that keep every cluster whole, or leave them to the model"
+        )
+        raise SpecError(msg)
 
 
 def refit_parts(
@@ -94,17 +117,20 @@ def refit_parts(
     return out
 
 
-def log_densities(full: Prepared, one: Refit, rows: np.ndarray) -> np.ndarray:
+def log_densities(
+    full: Prepared, one: Refit, rows: np.ndarray, *, by_itself: bool = False
+) -> np.ndarray:
     """Return the log density of runs of a table under a fit to others, (draw, row).
 
     Its reference sizes and the numbers of its priors are those of the fit: of the runs scored,
-    nothing but themselves is looked at. NaN where the fit was refused.
+    nothing but themselves is looked at. Rows that scatter together are scored in turn, each given
+    those before it among `rows`, unless each is to be `by_itself`. NaN where the fit was refused.
     """
     if one.ready is None:
         return np.full((1, len(rows)), np.nan)
     filled = np.pad(rows, (0, padded(len(rows)) - len(rows)), mode="edge")
     scored_rows = jax.tree.map(lambda v: v[filled], parted(full.data)[0])
-    scored_rows["x"] = alone(scored_rows["x"], len(rows))
+    scored_rows["x"] = alone(scored_rows["x"], 0 if by_itself else len(rows))
     data = joined(scored_rows, parted(one.ready.data)[1])
     likelihood = Likelihood(target_of(one.ready.program, data), data, one.z)
     return likelihood(0, len(one.z))[full.model.law.outcome][:, : len(rows)]

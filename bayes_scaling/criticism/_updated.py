@@ -13,6 +13,7 @@ from bayes_scaling.data.record import RECORD
 from bayes_scaling.inference import psis
 from bayes_scaling.inference.fit import fit as fit_model
 from bayes_scaling.model import ScalingModel
+from bayes_scaling.observations import CLUSTER, ReadsClusters
 from bayes_scaling.results import SAMPLES, tree
 from bayes_scaling.trust import K_HAT, diagnose, verdicts_of
 
@@ -27,6 +28,11 @@ def extended(
     new = table.assign(**{c: there[c].values for c in ("flops",) if c in there.coords})
     if model.pooling:
         new = new.assign(**{model.pooling.column: str(group)})
+    seen = model.observation
+    if isinstance(seen, ReadsClusters) and seen.by:  # the fit's own are known by number
+        old[seen.by] = [f"cluster {c:g}" for c in old[CLUSTER]]
+        own = new[seen.by].astype(str) if seen.by in new else map(str, new.index)
+        new = new.assign(**{seen.by: [f"gate {name}" for name in own]})
     labels: Any = [f"gate {i}" for i in new.index]
     if pd.api.types.is_integer_dtype(old.index):
         labels = int(old.index.to_numpy().max()) + 1 + np.arange(len(new))

@@ -16,6 +16,7 @@ from bayes_scaling.data.numbers import one_number
 from bayes_scaling.errors import BayesScalingError, SpecError
 from bayes_scaling.laws.average import Average, called
 from bayes_scaling.model import ScalingModel
+from bayes_scaling.observations import CLUSTER
 from bayes_scaling.results import SAMPLES, carries_runs, dataset, model_of, tree, with_derived
 from bayes_scaling.trust import verdicts_of
 
@@ -141,7 +142,8 @@ def _merged(fits: Mapping[str, xr.DataTree], group: str) -> xr.Dataset:
     out = xr.Dataset()
     for fit in fits.values():
         data = fit[group].to_dataset()
-        out = out.assign({k: v for k, v in data.items() if k not in out})
+        # Which rows go together is a model's own affair.
+        out = out.assign({k: v for k, v in data.items() if k not in out and k != CLUSTER})
     return out
 
 
@@ -259,7 +261,7 @@ def _differs(one: xr.DataTree, other: xr.DataTree) -> str:
         str(k)
         for a, b in pairs
         for k in a.data_vars
-        if k in b and not _same(a[k].values, b[k].values)
+        if k in b and k != CLUSTER and not _same(a[k].values, b[k].values)
     ]
     return f"the runs' {', '.join(odd)}" if odd else ""
 

@@ -146,7 +146,11 @@ def backtest(
         return not any(refusals(part, law.inputs, len(law.params)) for law in laws)
 
     each = [clusters_of(ready, by) for ready in full.values()]
-    whose = next((labels for labels in each if labels is not None), None)
+    known = [labels for labels in each if labels is not None]
+    if any(not np.array_equal(labels, known[0]) for labels in known):
+        msg = "backtest: models whose rows scatter by several clusters: give one at a time, or `by`"
+        raise SpecError(msg)
+    whose = known[0] if known else None
     edges = edges_of(size, cuts, least, usable, whose)
     fitted = [below(size, e, whose) for e in edges]
     above = [np.flatnonzero(size > e) for e in edges]
@@ -281,6 +285,6 @@ def _bound(named: Mapping[str, ScalingModel], runs: pd.DataFrame) -> dict[str, P
 def _of_model(full: Prepared, one: Any, rows: np.ndarray, rng: np.random.Generator) -> Ahead:
     if one.ready is None:
         return nothing(len(rows), one.trust)
-    log_score = log_mean(log_densities(full, one, rows))
+    log_score = log_mean(log_densities(full, one, rows, by_itself=True))
     k_hat = float(one.attrs.get("k_hat", np.nan))
     return Ahead(new_runs(full, one, rows, rng), log_score, one.trust, k_hat)

@@ -13,6 +13,7 @@ from bayes_scaling.criticism._held_out import (
     certificates,
     clusters_of,
     column_of,
+    keep_whole,
     log_densities,
     log_mean,
     refit_parts,
@@ -72,14 +73,16 @@ def kfold(
     Raises
     ------
     SpecError
-        An unknown column or one with gaps, labels that are not one per run, fewer runs (or groups)
-        than folds, less than two folds, or a model that pools.
+        An unknown column or one with gaps, labels that are not one per run or part rows which
+        scatter together, fewer runs (or groups) than folds, less than two folds, or a model that
+        pools.
     FitError
         No refit was possible.
 
     Notes
     -----
-    ``elpd_i = ln mean_s p(y_i | theta_s)``, theta_s from the posterior without the fold of run i.
+    ``elpd_i = ln mean_s p(y_i | theta_s)``, theta_s from the posterior without the fold of run i;
+    of rows that scatter together each is given those of its cluster before it.
     Runs that share what the law does not know (a recipe, a seed, a trajectory) predict one another:
     folds by run then flatter the model, and folds `by` the group do not.
 
@@ -97,6 +100,7 @@ def kfold(
     """
     full = whole(model, runs, "kfold")
     labels, fold = np.unique(_folds(runs, full, folds, by, seed), return_inverse=True)
+    keep_whole(full, fold, "folds:")
     if len(labels) < 2:
         msg = f"kfold needs two folds at least; these make {len(labels)}"
         raise SpecError(msg)

@@ -74,14 +74,15 @@ def leave_future_out(
     Raises
     ------
     SpecError
-        A cut with no run on one side of it or that is no compute, a table without compute, or a
-        model that pools.
+        A cut with no run on one side of it or that is no compute, a table without compute, a column
+        that is not there or has gaps or parts rows that scatter together, or a model that pools.
     FitError
         No part of the table can be fitted.
 
     Notes
     -----
-    ``elpd_i = ln mean_s p(y_i | theta_s)``; a run is inside the central interval of probability P
+    ``elpd_i = ln mean_s p(y_i | theta_s)``, of rows that scatter together given those of their
+    cluster above the cut and before them; a run is inside the central interval of probability P
     where ``|pit - 1/2| <= P/2``. Nothing about a run above the cut is known to the fit but that its
     sizes count in the law's reference sizes. Coverage falls short of P where the law bends beyond
     the cut: what the intervals of a fit of all runs cannot know either. Runs above one cut share

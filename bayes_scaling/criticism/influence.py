@@ -9,10 +9,12 @@ import xarray as xr
 from bayes_scaling.criticism._quantities import Quantities, decided_by, draws_of
 from bayes_scaling.criticism.predictive import thinned
 from bayes_scaling.data.verdicts import Verdict
-from bayes_scaling.errors import FitError
+from bayes_scaling.errors import FitError, SpecError
 from bayes_scaling.inference import psis
+from bayes_scaling.observations import ReadsClusters
 from bayes_scaling.results import SAMPLES, model_of
 
+TOGETHER = "rows of one cluster say what the others measured, so one row left out says little"
 INFLUENTIAL = 0.7  # Pareto k of leave-one-out above which one run carries the fit
 FAR = 1.0  # posterior sds: without the run the answer is another, by all that it is known to
 
@@ -69,6 +71,9 @@ def influence(
     if "log_likelihood" not in fit.children:
         msg = "the fit carries no log likelihood: fit the table again, or save fits with their data"
         raise FitError(msg)
+    if _clustered(fit):
+        msg = f"{TOGETHER}: leave out whole clusters, with `kfold`"
+        raise SpecError(msg)
     if quantities is None and at is None and budget is None:
         drawn = decided_by(fit)
     else:
@@ -98,6 +103,10 @@ def without_each(fit: xr.DataTree, drawn: Mapping[str, np.ndarray]) -> xr.Datase
     return out.assign_attrs(verdict=_furthest(out))
 
 
+def _clustered(fit: xr.DataTree) -> bool:
+    return isinstance(model_of(fit).observation, ReadsClusters)
+
+
 def _furthest(out: xr.Dataset) -> str:
     first = out.isel(run=0)
     at = int(np.argmax(np.abs(first["shift"].values)))
@@ -115,6 +124,8 @@ def influence_verdict(fit: xr.DataTree, budget: float | None) -> Verdict:
     name = "leave-one-out"
     if "log_likelihood" not in fit.children:
         return Verdict(name, "SKIP", "not checked: the fit carries no log likelihood", "")
+    if _clustered(fit):
+        return Verdict(name, "SKIP", f"not checked: {TOGETHER}", "")
     found = without_each(fit, decided_by(fit, budget))
     worst = found.isel(run=int(np.argmax(found["pareto_k"].values)))
     k = float(worst["pareto_k"])

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_scaling.data.verdicts import Verdict
-from bayes_scaling.observations import CLUSTER
+from bayes_scaling.observations import CLUSTER, ReadsClusters
 from bayes_scaling.results import model_of
 
 SURPRISING = 0.005  # two-sided, per statistic
@@ -30,8 +30,8 @@ def predictive_p(fit: xr.DataTree) -> dict[str, float]:
     dict of str to float
         "spread" (interquartile range), "outliers" (largest residual), and the "bend" of the
         residuals along ln C and along ln D/N (coefficient of a centred square), which a law of the
-        wrong shape shows first. Where rows share a run (column `run`): "rows of one run", the mean
-        product of their residuals' ranks, which says whether they miss the law together.
+        wrong shape shows first. Where rows share a run (column `run`) "rows of one run", the sum
+        of the products of their residuals' ranks: whether they miss the law together.
 
     Notes
     -----
@@ -87,13 +87,13 @@ def _statistics(data: xr.Dataset) -> dict[str, Statistic]:
 
 
 def _together(code: np.ndarray) -> Statistic:
-    """Return the mean product of centred ranks over all pairs of rows of one cluster."""
-    _, whose = np.unique(code, return_inverse=True)
-    member = np.eye(whose.max() + 1)[whose]
+    """Return the sum, over pairs of rows of one cluster, of the product of their centred ranks."""
+    order = np.argsort(code, kind="stable")
+    first = np.flatnonzero(np.diff(code[order], prepend=np.nan) != 0)
 
     def statistic(r: np.ndarray) -> np.ndarray:
-        z = np.argsort(np.argsort(r, axis=1), axis=1) - (len(code) - 1) / 2
-        return ((z @ member) ** 2).sum(axis=1) - (z**2).sum(axis=1)
+        z = np.argsort(np.argsort(r, axis=1), axis=1)[:, order] - (len(code) - 1) / 2
+        return (np.add.reduceat(z, first, axis=1) ** 2).sum(axis=1) - (z**2).sum(axis=1)
 
     return statistic
 
@@ -118,6 +118,6 @@ def predictive_verdicts(fit: xr.DataTree) -> list[Verdict]:
         "look at plot_residuals: heavier tails want student_t, a bend wants another law "
         "(nested=True) or fewer decades"
     )
-    if "rows of one run" in odd:
+    if "rows of one run" in odd and not isinstance(model_of(fit).observation, ReadsClusters):
         do += "; rows that go together want observation=Clustered(by='run')"
     return [Verdict(name, "REVIEW" if odd else "PASS", found, do)]

@@ -18,13 +18,12 @@ from bayes_scaling.criticism._held_out import (
     verdict,
     whole,
 )
+from bayes_scaling.criticism.influence import INFLUENTIAL, TOGETHER
 from bayes_scaling.errors import FitError, SpecError
 from bayes_scaling.inference import psis
 from bayes_scaling.inference.many import fit_many
 from bayes_scaling.model import ScalingModel
 from bayes_scaling.results import model_of
-
-INFLUENTIAL = 0.7  # Pareto k above which smoothed weights are not to be trusted
 
 
 def exact_loo(
@@ -96,10 +95,7 @@ def exact_loo(
         raise FitError(msg)
     full = whole(model_of(fit), runs, "exact_loo")
     if clusters_of(full, None) is not None:
-        msg = (
-            "rows of one cluster say what the others measured, so leaving out one row says little: "
-            "leave out whole clusters, with `kfold`"
-        )
+        msg = f"{TOGETHER}: leave out whole clusters, with `kfold`"
         raise SpecError(msg)
     if full.fingerprint != fit.attrs.get("fingerprint"):
         msg = (

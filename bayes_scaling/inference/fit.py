@@ -232,13 +232,14 @@ def scale_of(runs: pd.DataFrame, law: Any) -> dict[str, Any]:
 
 
 def _inputs(ready: Prepared) -> xr.Dataset:
-    known = {c for c in (*ready.model.inputs, "params", "tokens", "flops") if c in ready.runs}
+    known = {c for c in (*ready.model.columns, "params", "tokens", "flops") if c in ready.runs}
     values = {c: ready.runs[c].to_numpy() for c in sorted(known - {"run"})}
     values = {c: v.astype(str) if v.dtype == object else v for c, v in values.items()}
     if CLUSTER in ready.data["x"]:
         values[CLUSTER] = ready.data["x"][CLUSTER][: len(ready.runs)]
     elif "run" in ready.runs and ready.runs["run"].duplicated().any():
-        values[CLUSTER] = pd.factorize(ready.runs["run"])[0].astype(float)
+        code = pd.factorize(ready.runs["run"])[0]  # runs without a name are each their own
+        values[CLUSTER] = np.where(code < 0, len(code) + np.arange(len(code)), code).astype(float)
     coords = {"run": ready.runs.index.to_numpy()}
     return dataset(values, dict.fromkeys(values, ("run",)), coords, ())
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayes_scaling.observations import CLUSTER
 from bayes_scaling.program import WEIGHTLESS, alone
 
 BLOCK = 2048  # rows held at once per point: what one core's cache takes
@@ -100,6 +101,9 @@ def placed(data: Any) -> Any:
         return jax.device_put(data)
     devices = jax.devices()
     per_row, rest = parted(data)
+    if CLUSTER in per_row["x"]:  # a block holds whole clusters, but for those at its ends
+        order = np.argsort(per_row["x"][CLUSTER], kind="stable")
+        per_row = jax.tree.map(lambda v: v[order], per_row)
     block = BLOCK
     if jax.default_backend() != "cpu":  # few launches of much work each, and no more than there is
         block = min(WIDE, -(-len(per_row["y"]) // (BLOCK * len(devices))) * BLOCK)

@@ -49,10 +49,11 @@ class ReadsClusters(Protocol):
     the table) and the outcome measured there (`MEASURED`).
     """
 
-    @property
-    def by(self) -> str:
-        """The column that names the cluster; "" for rows of equal law inputs."""
-        ...
+    by: str
+    """The column that names the cluster; "" for rows of equal law inputs."""
+
+    along: str
+    """The column along which rows of a cluster grow unlike, positive numbers; "" for none."""
 
 
 CLUSTER, MEASURED = "cluster", "measured"

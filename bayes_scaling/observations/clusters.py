@@ -60,7 +60,11 @@ class Clustered:
     predicted of a new one.
 
     The log likelihood of a row is given the rows before it. Rows are therefore left out by whole
-    clusters: `kfold(..., by=...)`, and not by `exact_loo`.
+    clusters: by `kfold`, `leave_future_out` and `backtest`, and not by `exact_loo`. Of a table so
+    large that it is read in blocks, a cluster that two blocks share counts as two.
+
+    The filter takes its rows in turn, so that a fit takes a second where scatter without clusters
+    takes a tenth.
 
     Examples
     --------
@@ -79,8 +83,8 @@ class Clustered:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The columns it reads beside the law's, numbers all."""
-        return self._scatter.inputs + (self.along,) * bool(self.along)
+        """The columns it reads of a run beside the law's; of clusters, see `by` and `along`."""
+        return self._scatter.inputs
 
     @property
     def params(self) -> tuple[Param, ...]:
@@ -151,7 +155,11 @@ class Clustered:
         code, size = x[CLUSTER][order], size[order]
         follows = (code[1:] == code[:-1]) & (code[1:] != NO_CLUSTER)
         gap = xp.where(follows, size[1:] - size[:-1], 0.0)
-        kept = xp.exp(-gap / theta["span"]) if self.along else xp.ones_like(gap)
+        kept = xp.ones_like(gap)
+        if self.along:
+            span = xp.asarray(theta["span"])
+            span = span[..., order][..., 1:] if span.shape[-1:] == order.shape else span
+            kept = xp.exp(-gap / span)
         kept = xp.where(follows, kept, 0.0)
         first = xp.zeros((*kept.shape[:-1], 1))
         return order, xp.concatenate([first, kept], axis=-1)

@@ -11,10 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats as st
+from numpyro.distributions import biject_to
 
 import bayes_scaling as bs
+from bayes_scaling import priors
+from bayes_scaling.criticism._held_out import log_densities
 from bayes_scaling.criticism.predictive import predictive_p
 from bayes_scaling.errors import SpecError, TableError
+from bayes_scaling.inference import rows as rows_module
+from bayes_scaling.inference.many import Refit
+from bayes_scaling.inference.target import target_of
 from bayes_scaling.observations import CLUSTER, MEASURED
 from bayes_scaling.program import prepare
 
@@ -127,6 +133,76 @@ def test_one_bad_checkpoint_is_not_held_against_the_next(nu, most):
     assert most / 3 < expected[2] / 0.01 < most
 
 
+def test_parameters_may_differ_by_row():
+    """As groups make them: two halves of a table with spans of their own are two tables."""
+    table = checkpoints(1, runs=6)
+    first = table["run"].isin(["r0", "r1", "r2"]).to_numpy()
+    model, whole = bs.Clustered(), 0.0
+    own = {**SURFACE, **NOISE, "nu": 4.0}
+    spans = np.where(first, 0.3, 2.0)
+    for part, span in ((first, 0.3), (~first, 2.0)):
+        whole += log_density(bound(table[part], model), {**own, "span": span}).sum()
+    ready = bound(table, model)
+    with jax.enable_x64(True):
+        x = {k: jnp.asarray(v[: len(table)]) for k, v in ready.data["x"].items()}
+        x[MEASURED] = jnp.asarray(table["loss"].to_numpy())
+        theta = {k: jnp.asarray(v) for k, v in {**own, "span": spans}.items()}
+        found = np.asarray(ready.model.distribution(theta, x).log_prob(x[MEASURED]))
+    assert found.sum() == pytest.approx(whole, abs=1e-9)
+
+
+def test_runs_of_two_groups_are_two_whatever_they_are_called():
+    table = checkpoints(1, runs=2, marks=2).assign(lab=["a", "b", "a", "b"], run="one")
+    pooled = bs.ScalingModel(LAW, bs.Clustered(), pooling=bs.Pooling("lab"))
+    ready = prepare(pooled, bs.read_runs(table))
+    assert ready.data["x"][CLUSTER][:4].tolist() == [0, 1, 0, 1]
+
+
+def test_a_held_out_cluster_has_its_joint_density(marks, together):
+    """Under draws of many degrees of freedom: of rows in any order, and fewer than a page holds."""
+    full = prepare(bs.ScalingModel(LAW, bs.Clustered()), marks)
+    rows = np.random.default_rng(3).permutation(np.flatnonzero(marks["run"].isin(["r2", "r9"])))
+    names = [p.name for p in full.model.params]
+    truth = {**SURFACE, **NOISE}
+    loose = {p.name: p for p in full.model.params}
+    z = np.array([[_loose(full, loose[n], truth[n]) for n, _ in full.program.sites(full.data)]])
+    assert len(names) == z.shape[1]
+    one = Refit(full, {}, z, {}, "trusted")
+    table = marks.iloc[rows]
+    mu = LAW(SURFACE, {k: table[k].to_numpy() for k in ("params", "tokens")})
+    away = np.log(table["loss"].to_numpy() / mu)
+    sd = NOISE["sigma"]
+    covariance = correlation(table["run"], table["tokens"], "tokens") * sd**2
+    expected = st.multivariate_normal(np.zeros(len(rows)), covariance).logpdf(away)
+    got = log_densities(full, one, rows)
+    density = got.sum() + np.log(table["loss"]).sum()
+    assert density == pytest.approx(expected, abs=1e-4)
+    alone = log_densities(full, one, rows, by_itself=True)
+    each = st.norm(0, sd).logpdf(away) - np.log(table["loss"])
+    np.testing.assert_allclose(alone[0], each, atol=1e-4)
+
+
+def _loose(full, param, value):
+    prior = full.model.prior(param.name)
+    numbers = full.data["prior"][param.name]
+    with jax.enable_x64(True):
+        onto = biject_to(priors.distribution(prior, numbers).support)
+        return float(onto.inv(jnp.asarray(value)))
+
+
+def test_blocks_hold_clusters(marks, monkeypatch):
+    """A shuffled table in two blocks: the density of the whole but for what spans the cut."""
+    monkeypatch.setattr(rows_module, "BLOCK", 48)
+    monkeypatch.setattr(rows_module, "LARGE", 48)
+    ready = prepare(bs.ScalingModel(LAW, bs.Clustered()), marks)
+    target = target_of(ready.program, ready.data)
+    with jax.enable_x64(True):
+        cut, z = rows_module.placed(ready.data), jnp.zeros(target.size)
+        assert isinstance(cut, rows_module.Blocks)
+        both = [float(target.potential(z, d)) for d in (cut, ready.data)]
+    assert both[0] == pytest.approx(both[1], abs=1e-6)
+
+
 def test_rows_of_equal_inputs_are_a_cluster_where_no_column_names_one():
     table = pd.DataFrame(
         {"params": [1e8, 2e8, 1e8], "tokens": [1e9, 1e9, 1e9], "loss": [3, 2.9, 3.1]}
@@ -196,6 +272,25 @@ def test_whole_clusters_are_held_out(marks, together):
         bs.exact_loo(together, marks)
     with pytest.raises(SpecError, match="rows that scatter together are no sample"):
         bs.bootstrap(model, marks)
+    with pytest.raises(SpecError, match="leave out whole clusters, with `kfold`"):
+        bs.influence(together)
+    assert "not checked: rows of one cluster" in str(bs.check(together))
+    torn = np.arange(len(marks)) % 2
+    with pytest.raises(SpecError, match="folds: parts 16 of 16 clusters"):
+        bs.kfold(model, marks, torn)
+    with pytest.raises(SpecError, match="column 'half' parts 16 of 16 clusters"):
+        bs.leave_future_out(model, marks.assign(half=torn), 1e20, by="half")
+
+
+def test_a_validation_run_is_a_cluster_of_its_own(together):
+    said = bs.gate(together, {"params": [5e9], "tokens": [1e11], "loss": [2.35]})
+    assert said.fit.attrs["rows"] == RUNS * MARKS + 1
+
+
+def test_an_average_takes_fits_that_differ_in_what_goes_together(marks, together):
+    apart = bs.fit(bs.ScalingModel(LAW), marks, seed=0)
+    both = bs.average({"apart": apart, "together": together})
+    assert bs.predict(both, {"params": 7e9, "tokens": 1.4e11}).attrs["trust"] == "trusted"
 
 
 def test_a_run_that_crosses_a_cut_is_not_fitted(marks):
@@ -237,5 +332,8 @@ def test_what_a_table_lacks_is_said(marks):
     with pytest.raises(TableError, match="column 'run': missing, and the model needs it"):
         bs.fit(bs.ScalingModel(LAW, bs.Clustered()), marks.drop(columns="run"))
     gaps = marks.assign(run=marks["run"].where(marks.index != 5))
+    zero = marks.assign(step=np.arange(len(marks)))
+    with pytest.raises(TableError, match=r"'step': 1 values are not positive \(row 0\)"):
+        bs.fit(bs.ScalingModel(LAW, bs.Clustered(along="step")), zero)
     with pytest.raises(TableError, match="1 missing values"):
         bs.fit(bs.ScalingModel(LAW, bs.Clustered()), gaps)

@@ -101,7 +101,6 @@ def test_a_model_is_a_frozen_value_in_plain_data(model):
     assert observation_from_dict(to_dict(model)) == model
     reads = {"flops": ("noise", "compute"), "loss_sd": ("known", True)}
     reads |= {"censored": ("name", "censored"), "diverged": ("divergence", True)}
-    reads |= {"tokens": ("along", "tokens")}
     expected = {c for c, (choice, value) in reads.items() if getattr(model, choice, None) == value}
     assert set(model.inputs) == expected
 
