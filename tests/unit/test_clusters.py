@@ -214,6 +214,15 @@ def test_rows_of_equal_inputs_are_a_cluster_where_no_column_names_one():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("along", ["tokens", ""])
+def test_simulated_tables_are_calibrated(marks, along):
+    """128 tables of the model's own making; a right engine fails once in 100."""
+    model = bs.ScalingModel(LAW, bs.Clustered(along=along))
+    found = bs.calibrate(model, marks, 128, draws=400, false_alarm=0.01)
+    assert found.passed.all()
+
+
+@pytest.mark.slow
 def test_intervals_are_true_where_rows_share_a_run():
     """96 tables of 16 runs with six marks each; 90 % intervals of alpha.
 

@@ -173,6 +173,7 @@ def test_held_out_runs_are_beyond_the_table_of_the_refit(ladder):
     assert dict(full.model.law.reference)["params_high"] > anchors["params_high"]
 
 
+@pytest.mark.slow
 def test_decisions_take_it_like_any_law(fits):
     plan = bs.allocate(fits["coupled"], [1e22, 1e24])
     logs = np.log(plan.params_opt)

@@ -293,6 +293,7 @@ def one_blind_budget():
     return pd.concat([*parts, lonely], ignore_index=True)
 
 
+@pytest.mark.slow
 def test_a_minimum_outside_its_grid_is_the_lines(one_blind_budget):
     law, theta = law_of("chin")
     found = bs.valleys(one_blind_budget, draws=300, seed=1)

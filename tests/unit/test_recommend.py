@@ -155,6 +155,7 @@ def test_a_rule_says_where_its_authors_stop_and_where_it_ends():
         bs.Tuning("batch_size_tokens", rule="kaplan-lr")
 
 
+@pytest.mark.slow
 def test_whether_a_rule_holds_on_runs_of_ones_own():
     """Best rates that are 1.5 times Kaplan's, and fall faster by the power -0.2."""
     rng = np.random.default_rng(3)

@@ -465,7 +465,9 @@ def shapes(knob, seed=0):
     return bs.read_runs(table, require=("params", "loss"))
 
 
-@pytest.mark.parametrize(("knob", "rho"), [("aspect", 0.0), ("layers", 1 / 3)])
+@pytest.mark.parametrize(
+    ("knob", "rho"), [pytest.param("aspect", 0.0, marks=pytest.mark.slow), ("layers", 1 / 3)]
+)
 def test_the_aspect_ratio_may_be_kept_at_any_size_and_the_depth_may_not(knob, rho):
     """A 99.9 % interval misses once in 1,000 seeds."""
     fit = bs.fit(model_of(Tuning("knob", "params"), pooling=SEVERAL), shapes(knob), seed=0)
