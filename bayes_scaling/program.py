@@ -102,10 +102,15 @@ def prepare(model: ScalingModel, runs: pd.DataFrame) -> Prepared:
             problems.append(Problem(name, rows, f"{len(rows)} missing values", do))
     seen = model.observation
     along = seen.along if isinstance(seen, ReadsClusters) else ""
-    if along in used and (wrong := ~(values_of(used, along) > 0)).any():
-        rows = tuple(f"row {i}" for i in used.index[wrong])
-        do = "give positive numbers, or along='' where nothing is forgotten"
-        problems.append(Problem(along, rows, f"{len(rows)} values are not positive", do))
+    if along in used:  # what is missing is said above
+        given = pd.Series(used[along])
+        positive = np.asarray(pd.to_numeric(given, errors="coerce"), float) > 0
+        wrong = ~positive & np.asarray(given.notna())
+        if wrong.any():
+            rows = tuple(f"row {i}" for i in used.index[wrong])
+            do = "give positive numbers, or along='' where nothing is forgotten"
+            found = f"{len(rows)} values are no positive numbers"
+            problems.append(Problem(along, rows, found, do))
     stopped = values_of(used, "censored") > 0 if "censored" in used else np.zeros(0, bool)
     if "censored" not in model.inputs and stopped.any():
         rows = tuple(f"row {i}" for i in used.index[stopped])

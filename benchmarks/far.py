@@ -11,8 +11,8 @@ import xarray as xr
 
 import bayes_scaling as bs
 from bayes_scaling import Chinchilla, Coupled, KaplanND, ScalingModel, StudentT, UntrustedFitWarning
-from bayes_scaling.data.accounting import flops_6nd
 from bayes_scaling.data.simulate import CHINCHILLA
+from bayes_scaling.decision.allocate import PER_TOKEN
 from bayes_scaling.results import model_of
 from benchmarks.report import Report
 
@@ -21,7 +21,6 @@ NOISE = (0.003, 0.01)  # of the loss, t with three degrees of freedom: in half o
 BUDGETS = np.geomspace(6e18, 1e21, 6)
 RATIOS = np.geomspace(2.0, 300.0, 8)  # tokens per parameter
 FAR = (1e22, 1e23, 1e25)
-PER_TOKEN = float(flops_6nd(1.0, 1.0))
 LEVEL, BAR = 0.9, 0.85
 REFERENCE = (("params", 1e9), ("tokens", 2e10))
 LAW = Chinchilla(reference=REFERENCE)

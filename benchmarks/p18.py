@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 import bayes_scaling as bs
-from bayes_scaling.data.accounting import flops_6nd
 from bayes_scaling.data.simulate import CHINCHILLA
+from bayes_scaling.decision.allocate import PER_TOKEN
 from bayes_scaling.laws import Chinchilla, bind
 from bayes_scaling.laws._search import best_split
 from bayes_scaling.model import ScalingModel, model_from_dict
@@ -43,7 +43,6 @@ MODELS = {
     "additive": ScalingModel(),
     "coupled": ScalingModel(bs.Coupled(), bs.StudentT(noise="compute")),
 }
-PER_TOKEN = float(flops_6nd(1.0, 1.0))
 
 Tail = Literal["Gaussian", "t(3)"]
 

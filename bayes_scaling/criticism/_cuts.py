@@ -137,8 +137,8 @@ def _given(
             span = f"the runs span {size.min():.3g} to {size.max():.3g}{unit}"
             wrong.append(f"cut {edge:.3g}{unit} leaves no run {side} it: {span}")
         elif not len(below(size, edge, whose)):
-            said = "every run below it goes on above it; give a larger cut"
-            wrong.append(f"cut {edge:.3g}{unit}: {said}")
+            do = "give a larger cut, or let fewer runs go together"
+            wrong.append(f"cut {edge:.3g}{unit}: all below it goes together with runs above; {do}")
     return edges, wrong
 
 

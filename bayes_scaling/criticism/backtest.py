@@ -145,12 +145,12 @@ def backtest(
         laws = [m.law for m in named.values()]
         return not any(refusals(part, law.inputs, len(law.params)) for law in laws)
 
-    each = [clusters_of(ready, by) for ready in full.values()]
-    known = [labels for labels in each if labels is not None]
-    if any(not np.array_equal(labels, known[0]) for labels in known):
+    labelled = [clusters_of(ready, by) for ready in full.values()]
+    labels = [one for one in labelled if one is not None]
+    if any(not np.array_equal(one, labels[0]) for one in labels):
         msg = "backtest: models whose rows scatter by several clusters: give one at a time, or `by`"
         raise SpecError(msg)
-    whose = known[0] if known else None
+    whose = labels[0] if labels else None
     edges = edges_of(size, cuts, least, usable, whose)
     fitted = [below(size, e, whose) for e in edges]
     above = [np.flatnonzero(size > e) for e in edges]
@@ -173,8 +173,8 @@ def backtest(
     for name in baselines:
         rng = np.random.default_rng([seed, list(BASELINES).index(name), 6])
         found[name] = [
-            baseline(name, first.runs, known, rows, draws, rng)
-            for known, rows in zip(fitted, above, strict=True)
+            baseline(name, first.runs, inside, rows, draws, rng)
+            for inside, rows in zip(fitted, above, strict=True)
         ]
     distance = np.array([np.log10(size / size[rows].max()) for rows in fitted])
     distance[size <= edges[:, None]] = np.nan

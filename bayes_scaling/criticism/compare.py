@@ -147,8 +147,8 @@ def compare(
     over runs, or over the sums of groups; `better` is ``Phi(diff / se)``. Runs above a cut are
     predicted by one fit and miss together, so that `lfo_se` is too small rather than too large, and
     below 4 nats or with few runs the normal approximation does not hold: the verdict calls laws
-    apart from 2 standard errors and 4 nats on. With `by`, a
-    trajectory that crosses a cut is not fitted, and what lies above the cut is scored.
+    apart from 2 standard errors and 4 nats on. With `by`, a trajectory
+    that crosses a cut is not fitted, and what lies above the cut is scored.
 
     The two answer different questions. Leave-one-out asks who fills gaps between runs, where a
     flexible law can only gain; leave-future-out who says what comes next, which a plan needs. Where

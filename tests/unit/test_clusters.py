@@ -322,7 +322,7 @@ def test_a_run_that_crosses_a_cut_is_not_fitted(marks):
     with pytest.raises(SpecError, match=r"no column 'rum' to tell .* Did you mean 'run'"):
         bs.leave_future_out(alone, marks, cut, by="rum")
     low = float(marks["flops"].min())
-    with pytest.raises(SpecError, match="every run below it goes on above it"):
+    with pytest.raises(SpecError, match="all below it goes together with runs above"):
         bs.backtest(alone, marks, cuts=low, by="run")
 
 
@@ -342,7 +342,9 @@ def test_what_a_table_lacks_is_said(marks):
         bs.fit(bs.ScalingModel(LAW, bs.Clustered()), marks.drop(columns="run"))
     gaps = marks.assign(run=marks["run"].where(marks.index != 5))
     zero = marks.assign(step=np.arange(len(marks)))
-    with pytest.raises(TableError, match=r"'step': 1 values are not positive \(row 0\)"):
+    with pytest.raises(TableError, match=r"'step': 1 values are no positive numbers \(row 0\)"):
         bs.fit(bs.ScalingModel(LAW, bs.Clustered(along="step")), zero)
+    with pytest.raises(TableError, match="'step': 96 values are no positive numbers"):
+        bs.fit(bs.ScalingModel(LAW, bs.Clustered(along="step")), marks.assign(step="early"))
     with pytest.raises(TableError, match="1 missing values"):
         bs.fit(bs.ScalingModel(LAW, bs.Clustered()), gaps)
