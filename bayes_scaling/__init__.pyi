@@ -68,6 +68,7 @@ from .decision import (
     transfer,
     wall_year,
 )
+from .hold import hold
 from .inference import fit, fit_many, one_of, sample, sample_prior
 from .laws import (
     LAWS,
@@ -183,6 +184,7 @@ __all__ = [
     "fit_many",
     "frontier",
     "gate",
+    "hold",
     "implied_demand",
     "in_flight",
     "influence",

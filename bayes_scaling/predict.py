@@ -11,7 +11,7 @@ import xarray as xr
 from bayes_scaling.data.accounting import flops_6nd
 from bayes_scaling.data.columns import COLUMNS
 from bayes_scaling.errors import FitError, SpecError
-from bayes_scaling.laws import from_zero
+from bayes_scaling.laws import from_zero, misfits, ranges_of
 from bayes_scaling.results import SAMPLES, model_of, theta_of
 from bayes_scaling.trust import warn_if_untrusted
 
@@ -105,12 +105,15 @@ def _points(model: Any, at: Mapping[str, Any] | pd.DataFrame) -> dict[str, np.nd
     if missing:
         msg = f"prediction needs {', '.join(model.law.inputs)}; {', '.join(missing)} not given"
         raise SpecError(msg)
-    zero = from_zero(model.law)
-    least = {k: 0.0 if k in zero else np.nextafter(0.0, 1.0) for k in model.law.inputs}
+    zero, ranges = from_zero(model.law), ranges_of(model.law)
+    sizes = [k for k in model.law.inputs if k not in ranges]
+    least = {k: 0.0 if k in zero else np.nextafter(0.0, 1.0) for k in sizes}
     wrong = [k for k, v in least.items() if not np.all(np.isfinite(given[k]) & (given[k] >= v))]
     if wrong:
         msg = f"{', '.join(wrong)}: sizes must be positive and finite, raw counts (70e9, not 70)"
         raise SpecError(msg)
+    if odd := misfits(model.law, given):
+        raise SpecError("; ".join(f"{m.column}: {m.found}; {m.do}" for m in odd))
     given = dict(zip(given, np.broadcast_arrays(*given.values()), strict=True))
     if "flops" not in given and {"params", "tokens"} <= set(given):
         given["flops"] = np.asarray(flops_6nd(given["params"], given["tokens"]))

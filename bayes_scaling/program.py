@@ -16,7 +16,7 @@ from bayes_scaling import priors
 from bayes_scaling.data.flags import only_diverged
 from bayes_scaling.data.numbers import usable, values_of, without_attrs
 from bayes_scaling.errors import FitError, Problem, SpecError, TableError
-from bayes_scaling.laws import Average, HasSweeps, bind
+from bayes_scaling.laws import Average, HasSweeps, Held, bind, misfits, ranges_of
 from bayes_scaling.model import ScalingModel, model_to_json
 from bayes_scaling.observations import CLUSTER, MEASURED, NO_CLUSTER, ReadsClusters
 from bayes_scaling.param import Param, Prior
@@ -85,7 +85,7 @@ def prepare(model: ScalingModel, runs: pd.DataFrame) -> Prepared:
     SpecError
         The law is an average.
     """
-    refuse_average(model)
+    refuse_made(model)
     outcome = model.law.outcome
     used = rows_for(model, runs)
     failed = np.zeros(len(used), bool)
@@ -111,6 +111,7 @@ def prepare(model: ScalingModel, runs: pd.DataFrame) -> Prepared:
             do = "give positive numbers, or along='' where nothing is forgotten"
             found = f"{len(rows)} values are no positive numbers"
             problems.append(Problem(along, rows, found, do))
+    problems += _misfits(model.law, used)
     stopped = values_of(used, "censored") > 0 if "censored" in used else np.zeros(0, bool)
     if "censored" not in model.inputs and stopped.any():
         rows = tuple(f"row {i}" for i in used.index[stopped])
@@ -148,11 +149,24 @@ def prepare(model: ScalingModel, runs: pd.DataFrame) -> Prepared:
     return Prepared(bound, data, used, groups)
 
 
-def refuse_average(model: ScalingModel) -> None:
-    """Refuse to make a program of an average: a fit of one is put together from others."""
+def _misfits(law: Any, used: pd.DataFrame) -> list[Problem]:
+    """Return what the table holds of inputs that are no sizes, and the law does not know."""
+    there = [name for name in law.inputs if name in used and name in ranges_of(law)]
+    full = [c for c in there if not np.isnan(values_of(used, c)).any()]  # gaps are said already
+    found = misfits(law, {name: values_of(used, name) for name in full})
+    labels = [f"row {i}" for i in used.index]
+    rows = [tuple(labels[i] for i in np.flatnonzero(m.rows)) for m in found]
+    return [Problem(m.column, r, m.found, m.do) for m, r in zip(found, rows, strict=True)]
+
+
+def refuse_made(model: ScalingModel) -> None:
+    """Refuse to make a program of what is put together from fits: an average, a law held."""
     if isinstance(model.law, Average):
         names = ", ".join(repr(law.name) for law in model.law.laws)
         msg = f"an average is made, not fitted: fit {names} each, and give the fits to `average`"
+        raise SpecError(msg)
+    if isinstance(model.law, Held):
+        msg = f"inputs are held of a fit: fit {model.law.law.name!r}, and give the fit to `hold`"
         raise SpecError(msg)
 
 

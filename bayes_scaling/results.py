@@ -12,7 +12,7 @@ import xarray as xr
 
 from bayes_scaling import __version__
 from bayes_scaling.errors import FitFileError
-from bayes_scaling.laws import HasOptimum
+from bayes_scaling.laws import HasDerived, HasOptimum
 from bayes_scaling.model import ScalingModel, model_from_dict, model_to_json
 
 SCHEMA = 1  # of the groups and root attributes below; raised when a reader must change
@@ -90,34 +90,7 @@ def unlabelled(values: xr.DataArray) -> xr.DataArray:
 def units_of(model: ScalingModel) -> dict[str, dict[str, str]]:
     """Return unit and meaning of every posterior variable, by name."""
     named = {p.name: {"units": p.unit, "long_name": p.meaning} for p in model.params}
-    derived = {
-        "A": ("nat/token", "A in A / N^alpha (or X^alpha, in a law of one variable), raw counts"),
-        "B": ("nat/token", "B in B / D^beta, D in raw counts"),
-        "N_c": ("params", "N at which the N-term alone is one nat"),
-        "D_c": ("tokens", "D at which the D-term alone is one nat"),
-        "S_c": ("optimizer steps", "S_min at which the step-term alone is one nat"),
-        "alpha_S": ("1", "Kaplan's alpha_S"),
-        "X_c": (getattr(model.law, "of", "1"), "X at which the loss would be one nat"),
-        "log_b": ("1", "ln b of the paper's equation, X in raw counts"),
-        "log_G": ("1", "ln G in N* = G (C / 6)^a"),
-        "log_l": ("1", "ln of the reducible loss of the best run, times (C / 6)^gamma"),
-        "log_curvature": ("1", "ln of the curvature of the valleys, times (C / 6)^gamma"),
-        "log_d1": ("1", "ln X of the first break, raw counts"),
-        "log_d2": ("1", "ln X of the second break, raw counts"),
-        "c0": ("1", "slope before the first break"),
-        "c1": ("1", "change of slope at the first break"),
-        "c2": ("1", "change of slope at the second break"),
-        "f1": ("1", "width of the first break"),
-        "f2": ("1", "width of the second break"),
-        "alpha_N": ("1", "Kaplan's alpha_N"),
-        "alpha_D": ("1", "Kaplan's alpha_D"),
-        "a": ("1", "exponent of the optimal size, N* ~ C^a"),
-        "S_min": ("optimizer steps", "steps to the target that no batch size goes below"),
-        "B_crit": ("tokens", "critical batch size"),
-        "log_B": ("1", "ln of the critical batch size at one of all that it is along, tokens"),
-        "G_sq": ("1", "squared norm of the gradient without noise"),
-        "B_simple": ("tokens", "gradient noise scale"),
-    }
+    derived = model.law.derived if isinstance(model.law, HasDerived) else {}
     for name, (unit, meaning) in derived.items():
         named.setdefault(name, {"units": unit, "long_name": meaning})
     return named

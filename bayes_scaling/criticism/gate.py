@@ -293,7 +293,7 @@ def _checked(
     reads = [c for c in dict.fromkeys((*law.inputs, *model.observation.inputs)) if c != "flops"]
     reads += ["flops"] * ("flops" in law.inputs)
     more, zero = ("flops", "params", "tokens"), from_zero(law)
-    table, found = read_sizes(runs, (*reads, "loss"), "runs", more, zero=zero)
+    table, found = read_sizes(runs, (*reads, "loss"), "runs", more, zero=zero, law=law)
     if not found and carries_runs(fit):
         found = _seen(fit, table, law.inputs)
     wrong += found
@@ -302,7 +302,7 @@ def _checked(
         has, lacks = ("plan", "target") if target is None else ("target", "plan")
         wrong.append(f"{lacks}: not given, and a {has} is of no use without: give both or neither")
     if plan is not None:
-        points, found = read_sizes(plan, reads, "plan", more, zero=zero)
+        points, found = read_sizes(plan, reads, "plan", more, zero=zero, law=law)
         if not found and len(points) != 1:
             found = [f"plan: {len(points)} runs; the gate is for one, ask for each of them"]
         wrong += found

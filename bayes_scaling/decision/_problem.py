@@ -11,7 +11,14 @@ import numpy as np
 from bayes_scaling.data.accounting import flops_6nd, serving_flops
 from bayes_scaling.decision.allocate import PER_TOKEN
 from bayes_scaling.errors import SpecError
-from bayes_scaling.laws import HasIsoquant, HasOptimum, Repetition, best_split, irreducible
+from bayes_scaling.laws import (
+    HasOptimum,
+    Repetition,
+    best_split,
+    has_isoquants,
+    irreducible,
+    tokens_to,
+)
 from bayes_scaling.laws._search import GOLDEN
 from bayes_scaling.laws.repetition import fed_by
 
@@ -53,7 +60,8 @@ class Problem:
     def __post_init__(self) -> None:
         if self.plain:
             return
-        if not (isinstance(self.law, HasIsoquant) and isinstance(self.law, HasOptimum)):
+        fed = self.unique is None or isinstance(self.law, HasOptimum)
+        if not (has_isoquants(self.law) and fed):
             msg = (
                 f"law {type(self.law).__name__} says what a budget buys, and not what more data do "
                 f"for a given size, which serving, repeated tokens and targets ask of it: fit a "
@@ -96,10 +104,10 @@ class Problem:
     def tokens_to(self, loss: Any, params: Any) -> Any:
         """Return the tokens with which a size reaches a loss; inf where it never does."""
         if self.unique is None:
-            return self.law.tokens_to(self.theta, loss, params)
+            return tokens_to(self.law, self.theta, loss, params)
         assert self.repetition is not None, "a wall comes with what repeats are worth"
         worth = self.repetition.params_worth(params, self.fed)
-        needed = self.law.tokens_to(self.theta, loss, worth)
+        needed = tokens_to(self.law, self.theta, loss, worth)
         return self.repetition.tokens_for(needed, self.unique)
 
     def best(self, cost: Any) -> tuple[Any, Any]:

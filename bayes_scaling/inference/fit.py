@@ -22,10 +22,10 @@ from bayes_scaling.data.summary import refusals
 from bayes_scaling.errors import FitError
 from bayes_scaling.inference.sampling import Draws, Likelihood, Method, sample
 from bayes_scaling.inference.target import Target
-from bayes_scaling.laws import HasSweeps, from_zero
+from bayes_scaling.laws import HasSweeps, from_zero, ranges_of
 from bayes_scaling.model import ScalingModel
 from bayes_scaling.observations import CLUSTER
-from bayes_scaling.program import WEIGHTLESS, Prepared, prepare, refuse_average
+from bayes_scaling.program import WEIGHTLESS, Prepared, prepare, refuse_made
 from bayes_scaling.results import dataset, tree, with_derived
 from bayes_scaling.trust import diagnose
 
@@ -96,7 +96,7 @@ def fit(
      'posterior_predictive', 'prior', 'sample_stats']
     """
     start = time.perf_counter()
-    refuse_average(model)
+    refuse_made(model)
     runs = as_read(runs, model)
     refused = refusals(runs, model.law.inputs, len(model.law.params))
     if refused and not force:
@@ -218,8 +218,9 @@ def _versions() -> dict[str, str]:
 
 def scale_of(runs: pd.DataFrame, law: Any) -> dict[str, Any]:
     """Return how far the table reaches: what later says that a prediction lies beyond it."""
-    # Neither a setting that is swept nor an input that may be zero says how large a run was.
-    others = (*(law.swept if isinstance(law, HasSweeps) else ()), *from_zero(law))
+    # Neither a setting that is swept, nor what may be zero, nor what is no size says how large.
+    swept = law.swept if isinstance(law, HasSweeps) else ()
+    others = (*swept, *from_zero(law), *ranges_of(law))
     read = [c for c in law.inputs if c not in others and pd.api.types.is_numeric_dtype(runs[c])]
     sizes = [c for c in dict.fromkeys(("params", "tokens", "flops", *read)) if c in runs]
     out: dict[str, Any] = {}

@@ -7,7 +7,7 @@ import xarray as xr
 from bayes_scaling import priors
 from bayes_scaling.errors import SpecError
 from bayes_scaling.model import ScalingModel
-from bayes_scaling.program import Program, prepare, refuse_average
+from bayes_scaling.program import Program, prepare, refuse_made
 from bayes_scaling.results import dataset, tree, with_derived
 
 
@@ -45,7 +45,7 @@ def sample_prior(
     >>> bool(ratio[1] / ratio[0] > 1000)  # the prior does not build 20 tokens per parameter in
     True
     """
-    refuse_average(model)
+    refuse_made(model)
     if model.pooling:
         msg = "sample_prior takes a model without pooling: a new group's prior is the population's"
         raise SpecError(msg)

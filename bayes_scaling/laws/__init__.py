@@ -3,11 +3,14 @@
 from bayes_scaling.laws._protocol import (
     LAWS,
     Anchored,
+    HasDerived,
     HasFloor,
     HasIsoquant,
     HasLatents,
     HasOptimum,
+    HasRanges,
     HasScatter,
+    HasShares,
     HasSweeps,
     HasZeros,
     Law,
@@ -15,13 +18,23 @@ from bayes_scaling.laws._protocol import (
     bind,
     from_zero,
     law_from_dict,
+    ranges_of,
     to_dict,
 )
-from bayes_scaling.laws._search import best_split, irreducible, search_split, splits
+from bayes_scaling.laws._ranges import misfits
+from bayes_scaling.laws._search import (
+    best_split,
+    has_isoquants,
+    irreducible,
+    search_split,
+    splits,
+    tokens_to,
+)
 from bayes_scaling.laws.annealing import Annealing
 from bayes_scaling.laws.average import Average
 from bayes_scaling.laws.batch import CriticalBatch
 from bayes_scaling.laws.coupled import Coupled
+from bayes_scaling.laws.held import Held
 from bayes_scaling.laws.isoflop import IsoFlop
 from bayes_scaling.laws.joint import Chinchilla, KaplanND
 from bayes_scaling.laws.noise_scale import NoiseScale
@@ -40,13 +53,17 @@ __all__ = [
     "Chinchilla",
     "Coupled",
     "CriticalBatch",
+    "HasDerived",
     "HasFloor",
     "HasIsoquant",
     "HasLatents",
     "HasOptimum",
+    "HasRanges",
     "HasScatter",
+    "HasShares",
     "HasSweeps",
     "HasZeros",
+    "Held",
     "IsoFlop",
     "KaplanND",
     "KaplanNS",
@@ -59,9 +76,13 @@ __all__ = [
     "best_split",
     "bind",
     "from_zero",
+    "has_isoquants",
     "irreducible",
     "law_from_dict",
+    "misfits",
+    "ranges_of",
     "search_split",
     "splits",
     "to_dict",
+    "tokens_to",
 ]

@@ -124,6 +124,37 @@ class HasZeros(Protocol):
 
 
 @runtime_checkable
+class HasRanges(Protocol):
+    """A law with inputs that are no sizes but numbers of their own: shares, experts, a loss.
+
+    Nothing scales them: a law reads them as they are, or less their mean in the table.
+    """
+
+    @property
+    def ranges(self) -> Mapping[str, tuple[float, float]]:
+        """What every such input may be: the least and the greatest value, both allowed."""
+        ...
+
+
+@runtime_checkable
+class HasShares(Protocol):
+    """A law with inputs that are shares of one whole."""
+
+    @property
+    def shares(self) -> tuple[str, ...]:
+        """The inputs that sum to one; they are among `ranges`."""
+        ...
+
+
+@runtime_checkable
+class HasDerived(Protocol):
+    """A law whose paper has parameters beside ours."""
+
+    derived: ClassVar[Mapping[str, tuple[str, str]]]
+    """Unit and meaning of what `to_paper` adds, by name."""
+
+
+@runtime_checkable
 class HasScatter(Protocol):
     """A law about outcomes that scatter more, or less, than a loss does."""
 
@@ -194,8 +225,13 @@ def relative(law: Law, x: Inputs, name: str, xp: ModuleType) -> Any:
 
 
 def from_zero(law: Any) -> tuple[str, ...]:
-    """Return the inputs of a law that may be zero."""
+    """Return the sizes among the inputs of a law that may be zero."""
     return law.from_zero if isinstance(law, HasZeros) else ()
+
+
+def ranges_of(law: Any) -> Mapping[str, tuple[float, float]]:
+    """Return what the inputs that are no sizes may be, least and greatest."""
+    return law.ranges if isinstance(law, HasRanges) else {}
 
 
 def bind(law: L, x: Inputs) -> L:
@@ -203,7 +239,8 @@ def bind(law: L, x: Inputs) -> L:
 
     A law that asks where its table ends learns that too, as far as it was not told.
 
-    An input that may be zero has no such mean: its largest value then, and 1 where all are zero.
+    An input that may be zero has no such mean: its largest value then, and 1 where all are zero. Of
+    an input that is no size it is the plain mean.
 
     Parameters
     ----------
@@ -229,15 +266,19 @@ def bind(law: L, x: Inputs) -> L:
         return law
     columns = {name: np.asarray(x[name], float) for name in law.inputs}
     if not given:
-        zeros = from_zero(law)
-        given = {
-            k: float(f"{v.max() or 1.0 if k in zeros else np.exp(np.mean(np.log(v))):.6g}")
-            for k, v in columns.items()
-        }
+        given = {k: float(f"{_typical(law, k, v):.6g}") for k, v in columns.items()}
     if isinstance(law, Anchored):
         given = dict(law.anchors(columns)) | given
     sizes = tuple(sorted(given.items(), key=lambda one: one[0] not in columns))
     return replace(law, reference=sizes)  # pyright: ignore[reportArgumentType]
+
+
+def _typical(law: Any, name: str, values: np.ndarray) -> float:
+    if name in ranges_of(law):
+        return float(np.mean(values))
+    if name in from_zero(law):
+        return float(values.max() or 1.0)
+    return float(np.exp(np.mean(np.log(values))))
 
 
 def law_from_dict(spec: Mapping[str, Any] | str) -> Any:
@@ -266,6 +307,10 @@ def law_from_dict(spec: Mapping[str, Any] | str) -> Any:
         from bayes_scaling.laws.average import Average
 
         return Average(tuple(law_from_dict(law) for law in choices.get("laws", ())))
+    if choices.get("name") == "held":  # of a fit, likewise
+        from bayes_scaling.laws.held import Held
+
+        return Held(law_from_dict(choices["law"]), tuple(dict(choices["at"]).items()))
     kind = LAWS[choices.pop("name", "")]
     return kind(**checked_choices(kind, "law", choices))
 
@@ -317,6 +362,8 @@ def to_dict(thing: Any) -> dict[str, Any]:
         value = getattr(thing, f.name)
         if f.name in ("laws", "scatters"):  # of an average, which has no choice beside them
             out[f.name] = [to_dict(one) for one in value]
+        elif f.name == "law":  # of one whose other inputs are held
+            out[f.name] = to_dict(value)
         elif value != f.default:
-            out[f.name] = dict(value) if f.name == "reference" else value
+            out[f.name] = dict(value) if f.name in ("reference", "at") else value
     return out

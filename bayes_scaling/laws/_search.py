@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from bayes_scaling.laws._protocol import HasOptimum, sizes
+from bayes_scaling.laws._protocol import HasIsoquant, HasOptimum, Monotone, sizes
 
 SPAN = 40.0  # e-folds of size searched on either side of the reference: 17 decades
 GOLDEN = (np.sqrt(5) - 1) / 2
+HALVINGS = 60  # of 80 e-folds, down to rounding
 STEPS = 70  # golden-section steps: 40 e-folds down to rounding
 
 
@@ -67,6 +68,31 @@ def search_split(law: Any, theta: Mapping[str, Any], product: Any) -> tuple[Any,
         low, high = np.where(left, low, high - step), np.where(left, low + step, high)
     n = 0.5 * (low + high)
     return ref["params"] * np.exp(n), ref["tokens"] * np.exp(k - n)
+
+
+def has_isoquants(law: Any) -> bool:
+    """Say whether more tokens always lower a law's loss, so that a loss takes a number of them."""
+    if isinstance(law, HasIsoquant):
+        return True
+    return splits(law) and isinstance(law, Monotone) and "tokens" in law.decreasing
+
+
+def tokens_to(law: Any, theta: Mapping[str, Any], loss: Any, params: Any) -> Any:
+    """Return the tokens with which models of `params` reach `loss`; inf where none do.
+
+    Closed form where the law has one, else bisection on ln D; NumPy arrays that broadcast.
+    """
+    if isinstance(law, HasIsoquant):
+        return law.tokens_to(theta, loss, params)
+    middle = np.log(sizes(law)["tokens"])
+    shape: Any = 0.0 * loss + 0.0 * law(theta, {"params": params, "tokens": np.exp(middle)})
+    low, high = shape + middle - SPAN, shape + middle + SPAN
+    never = law(theta, {"params": params, "tokens": np.exp(high)}) > loss
+    for _ in range(HALVINGS):
+        d = 0.5 * (low + high)
+        short = law(theta, {"params": params, "tokens": np.exp(d)}) > loss
+        low, high = np.where(short, d, low), np.where(short, high, d)
+    return np.where(never, np.inf, np.exp(high))
 
 
 def irreducible(law: Any, theta: Mapping[str, Any]) -> Any:

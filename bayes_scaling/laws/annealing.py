@@ -56,6 +56,11 @@ class Annealing:
 
     name: ClassVar[str] = "annealing"
     outcome: ClassVar[str] = "loss"
+    derived: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "L0": ("nat/token", "the floor without a decay"),
+        "A": ("nat/token", "A in A / S1^alpha, S1 in steps at the peak rate"),
+        "C": ("nat/token per step", "what a unit of the annealing area takes off"),
+    }
     decreasing: ClassVar[tuple[str, ...]] = (AREA, DROP)
     from_zero: ClassVar[tuple[str, ...]] = (DROP,)
 

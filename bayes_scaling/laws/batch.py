@@ -87,6 +87,11 @@ class CriticalBatch(Checked):
 
     name: ClassVar[str] = "cbs"
     outcome: ClassVar[str] = "steps"
+    derived: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "S_min": ("optimizer steps", "steps to the target that no batch size goes below"),
+        "B_crit": ("tokens", "critical batch size"),
+        "log_B": ("1", "ln of the critical batch size at one of all that it is along, tokens"),
+    }
     decreasing: ClassVar[tuple[str, ...]] = (BATCH,)
     scatter: ClassVar[Prior] = Prior.of("HalfNormal", scale=0.1)
 

@@ -104,6 +104,13 @@ class Coupled:
 
     name: ClassVar[str] = "coupled"
     outcome: ClassVar[str] = "loss"
+    derived: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "A": ("nat/token", "A in A / N^alpha, N in raw counts"),
+        "B": ("nat/token", "the data's term at N = D = 1, raw counts"),
+        "k": ("1", "how fast the data's exponent changes with ln N"),
+        "b": ("1", "the data's exponent at N = 1, raw counts"),
+        "l": ("1", "how fast the data's term changes with ln N at D = 1, raw counts"),
+    }
     decreasing: ClassVar[tuple[str, ...]] = INPUTS
 
     @property

@@ -22,7 +22,7 @@ from bayes_scaling.laws._protocol import (
     relative,
     sizes,
 )
-from bayes_scaling.laws.joint import FLOOR, INPUTS, SLOPE
+from bayes_scaling.laws.joint import FLOOR, INPUTS, OF_OPTIMUM, SLOPE
 from bayes_scaling.param import Param, Prior
 
 REDUCIBLE = Prior.of("LogNormal", median=0.3, sigma=0.6, times="mean_loss")
@@ -76,6 +76,12 @@ class IsoFlop(Checked):
 
     name: ClassVar[str] = "isoflop"
     outcome: ClassVar[str] = "loss"
+    derived: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "log_G": ("1", "ln G in N* = G (C / 6)^a"),
+        "log_l": ("1", "ln of the reducible loss of the best run, times (C / 6)^gamma"),
+        "log_curvature": ("1", "ln of the curvature of the valleys, times (C / 6)^gamma"),
+        "a": OF_OPTIMUM,
+    }
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ WHOLE = Prior.of("LogNormal", median=0.8, sigma=0.4, times="mean_loss")
 SLOPE = Prior.of("LogNormal", median=0.3, sigma=0.5)
 SLOPE_OF_TOTAL = Prior.of("LogNormal", median=0.08, sigma=0.5)
 INPUTS = ("params", "tokens")
+OF_OPTIMUM = ("1", "exponent of the optimal size, N* ~ C^a")
 LEAST, NEVER = 1e-300, 1e4  # the least positive number; the logarithm of an infinity
 NOTHING = -1e30  # logarithm of a term that has vanished; float32 holds it too
 
@@ -145,6 +146,11 @@ class Chinchilla:
     name: ClassVar[str] = "chinchilla"
     outcome: ClassVar[str] = "loss"
     decreasing: ClassVar[tuple[str, ...]] = INPUTS
+    derived: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "A": ("nat/token", "A in A / N^alpha, N in raw counts"),
+        "B": ("nat/token", "B in B / D^beta, D in raw counts"),
+        "a": OF_OPTIMUM,
+    }
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -284,6 +290,13 @@ class KaplanND(Scaled):
     name: ClassVar[str] = "kaplan_nd"
     outcome: ClassVar[str] = "loss"
     decreasing: ClassVar[tuple[str, ...]] = INPUTS
+    derived: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "N_c": ("params", "N at which the N-term alone is one nat"),
+        "D_c": ("tokens", "D at which the D-term alone is one nat"),
+        "alpha_N": ("1", "Kaplan's alpha_N"),
+        "alpha_D": ("1", "Kaplan's alpha_D"),
+        "a": OF_OPTIMUM,
+    }
     terms = (
         ("params", "a0", "alpha", "N_c", "alpha_N"),
         ("tokens", "b0", "beta", "D_c", "alpha_D"),

@@ -49,6 +49,10 @@ class NoiseScale:
 
     name: ClassVar[str] = "noise_scale"
     outcome: ClassVar[str] = "grad_norm_sq"
+    derived: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "G_sq": ("1", "squared norm of the gradient without noise"),
+        "B_simple": ("tokens", "gradient noise scale"),
+    }
     decreasing: ClassVar[tuple[str, ...]] = (BATCH,)
     scatter: ClassVar[Prior] = Prior.of("HalfNormal", scale=0.5)
 

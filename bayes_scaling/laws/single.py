@@ -98,6 +98,10 @@ class PowerLaw(_Falling):
 
     name: ClassVar[str] = "power_law"
     outcome: ClassVar[str] = "loss"
+    derived: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "A": ("nat/token", "A in A / X^alpha, X in raw counts"),
+        "X_c": ("as X", "X at which the loss would be one nat"),
+    }
 
     @property
     def params(self) -> tuple[Param, ...]:
@@ -173,6 +177,9 @@ class M4(_Falling):
 
     name: ClassVar[str] = "m4"
     outcome: ClassVar[str] = "loss"
+    derived: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "log_b": ("1", "ln b of the paper's equation, X in raw counts"),
+    }
 
     @property
     def params(self) -> tuple[Param, ...]:
@@ -280,6 +287,16 @@ class BrokenPowerLaw(_OfOne):
 
     name: ClassVar[str] = "bnsl"
     outcome: ClassVar[str] = "loss"
+    derived: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "log_b": ("1", "ln b of the paper's equation, X in raw counts"),
+        "log_d1": ("1", "ln X of the first break, raw counts"),
+        "log_d2": ("1", "ln X of the second break, raw counts"),
+        "c0": ("1", "slope before the first break"),
+        "c1": ("1", "change of slope at the first break"),
+        "c2": ("1", "change of slope at the second break"),
+        "f1": ("1", "width of the first break"),
+        "f2": ("1", "width of the second break"),
+    }
 
     @property
     def params(self) -> tuple[Param, ...]:

@@ -1,5 +1,6 @@
 """The law of a learning curve in size and optimizer steps, from which Kaplan's allocation comes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -51,6 +52,12 @@ class KaplanNS(Scaled):
 
     name: ClassVar[str] = "kaplan_ns"
     outcome: ClassVar[str] = "loss"
+    derived: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "N_c": ("params", "N at which the N-term alone is one nat"),
+        "S_c": ("optimizer steps", "S_min at which the step-term alone is one nat"),
+        "alpha_N": ("1", "Kaplan's alpha_N"),
+        "alpha_S": ("1", "Kaplan's alpha_S"),
+    }
     decreasing: ClassVar[tuple[str, ...]] = INPUTS
     terms = (
         ("params", "a0", "alpha", "N_c", "alpha_N"),

@@ -17,6 +17,8 @@ from bayes_scaling.laws import (
     Chinchilla,
     HasFloor,
     HasOptimum,
+    HasShares,
+    Held,
     KaplanND,
     Law,
     Monotone,
@@ -24,6 +26,7 @@ from bayes_scaling.laws import (
     bind,
     from_zero,
     law_from_dict,
+    ranges_of,
     search_split,
     to_dict,
 )
@@ -75,9 +78,14 @@ ROUNDED = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28}
 KAPLAN = {"N_c": 6.4e13, "D_c": 1.8e13, "alpha_N": 0.076, "alpha_D": 0.103}
 
 
+def middle_of(low, high):
+    return (low + high) / 2 if np.isfinite(high) else 2.0 * max(low, 1.0)
+
+
 def bound(name, choices):
     law = LAWS[name](**choices)
-    sizes = tuple((x, 2e9) for x in law.inputs)
+    ranges = ranges_of(law)
+    sizes = tuple((x, middle_of(*ranges[x]) if x in ranges else 2e9) for x in law.inputs)
     return replace(law, reference=sizes + ENDS * isinstance(law, Anchored))
 
 
@@ -127,8 +135,19 @@ def x_of(law, count=4, seed=1):
 
 
 def within(law, x):
-    """Keep what may be zero to its reference, the largest seen: no further does a law hold."""
-    return {k: np.minimum(v, 2e9) if k in from_zero(law) else v for k, v in x.items()}
+    """Keep what may be zero to its reference, the largest seen, and other numbers to their ranges.
+
+    Sizes of 1e5 to 1e14 become numbers all over a range, and shares sum to one.
+    """
+    out = {k: np.minimum(v, 2e9) if k in from_zero(law) else v for k, v in x.items()}
+    for name, (low, high) in ranges_of(law).items():
+        along = (np.log(out[name]) - np.log(1e5)) / np.log(1e9)
+        top = high if np.isfinite(high) else 100 * max(low, 1.0)
+        out[name] = low + (top - low) * np.clip(along, 0.0, 1.0)
+    if isinstance(law, HasShares):
+        total = sum(out[k] for k in law.shares)
+        out |= {k: out[k] / total for k in law.shares}
+    return out
 
 
 def one(theta, i):
@@ -256,11 +275,30 @@ def test_the_papers_equation(law):
     np.testing.assert_allclose(law(theta, x), expected, rtol=1e-10)
 
 
+@laws(lambda law: len(law.inputs) > 1 and not isinstance(law, HasShares))
+def test_an_input_held_is_the_law_there(law):
+    theta, x = theta_of(law), one(x_of(law), 1)
+    name = law.inputs[-1]
+    if name in getattr(law, "swept", ()) or hasattr(law, "swept"):
+        with pytest.raises(SpecError, match="it is of sweeps"):
+            Held(law, ((name, 1e9),))
+        return
+    held = Held(law, ((name, float(x[name])),))
+    assert set(held.inputs) == set(law.inputs) - {name}
+    left = {k: v for k, v in x.items() if k != name}
+    np.testing.assert_allclose(held(theta, left), law(theta, x), rtol=1e-14)
+    assert law_from_dict(to_dict(held)) == held
+    if isinstance(law, HasFloor):
+        assert np.all(held.irreducible(theta) <= held(theta, left) * (1 + 1e-12))
+
+
 @laws(lambda law: not getattr(law, "rule", None))  # a rule is written for counts
 def test_units_of_size_do_not_matter(law):
     theta, x = theta_of(law), one(x_of(law), 1)
-    rescaled = replace(law, reference=tuple((k, v / 1e6) for k, v in law.reference))
-    got = rescaled(theta, {k: v / 1e6 for k, v in x.items()})
+    other = dict.fromkeys(ranges_of(law), 1.0)  # no sizes, and so in no unit of size
+    rescaled = tuple((k, v / other.get(k, 1e6)) for k, v in law.reference)
+    rescaled = replace(law, reference=rescaled)
+    got = rescaled(theta, {k: v / other.get(k, 1e6) for k, v in x.items()})
     np.testing.assert_allclose(got, law(theta, x), rtol=1e-12)
 
 
