@@ -68,6 +68,12 @@ def isoflop() -> Inputs:
     return {"params": params, "tokens": params * cells["ratio"]}
 
 
+def repeats() -> Inputs:
+    """Return every size on every number of unique tokens, for one epoch and for more."""
+    cells = grid(params=(1e7, 1e9, 4), unique_tokens=(1e8, 1e11, 4), epochs=(1.0, 100.0, 6))
+    return {**cells, "tokens": cells["unique_tokens"] * cells.pop("epochs")}
+
+
 def schedules() -> Inputs:
     """Return eight points along each of three runs at a constant rate and three that decay."""
     sums = []
@@ -97,6 +103,11 @@ DESIGNS = {
     "kaplan_nd": Design(PLANE, isoflop),
     "coupled": Design(PLANE, isoflop),
     "isoflop": Design(PLANE, isoflop),
+    "data_constrained": Design(
+        "96 runs: 4 sizes of 1e7 to 1e9 parameters, each on 1e8 to 1e11 unique tokens (4 numbers) "
+        "for 1 to 100 epochs (6)",
+        repeats,
+    ),
     "kaplan_ns": Design(
         "48 runs: 6 sizes of 1e7 to 1e9 parameters at 8 numbers of steps, 1e3 to 3e5",
         lambda: grid(params=(1e7, 1e9, 6), steps=(1e3, 3e5, 8)),

@@ -38,7 +38,7 @@ from bayes_scaling.laws.held import Held
 from bayes_scaling.laws.isoflop import IsoFlop
 from bayes_scaling.laws.joint import Chinchilla, KaplanND
 from bayes_scaling.laws.noise_scale import NoiseScale
-from bayes_scaling.laws.repetition import Repetition
+from bayes_scaling.laws.repetition import DataConstrained, Repetition
 from bayes_scaling.laws.single import M4, BrokenPowerLaw, PowerLaw
 from bayes_scaling.laws.steps import KaplanNS
 from bayes_scaling.laws.tuning import Tuning
@@ -53,6 +53,7 @@ __all__ = [
     "Chinchilla",
     "Coupled",
     "CriticalBatch",
+    "DataConstrained",
     "HasDerived",
     "HasFloor",
     "HasIsoquant",

@@ -69,10 +69,15 @@ def _optimum(law: Any, s: Surface, product: Any) -> tuple[Any, Any]:
     xp = namespace({"a0": s.a0, "product": product})
     ref = sizes(law)
     k = xp.log(product) - xp.log(ref["params"]) - xp.log(ref["tokens"])
+    n = size_fed(s, k, xp) * s.alpha / (s.alpha + s.beta)
+    return xp.exp(n) * ref["params"], xp.exp(k - n) * ref["tokens"]
+
+
+def size_fed(s: Surface, d: Any, xp: Any) -> Any:
+    """Return ln(N / N0) of the size whose compute-optimal data are at ``d = ln(D / D0)``."""
     q = 1.0 if s.q is None else s.q
     lead = xp.log(s.a0) - xp.log(s.b0) + q * (xp.log(s.alpha) - xp.log(s.beta))
-    n = (lead + s.beta * k) / (s.alpha + s.beta)
-    return xp.exp(n) * ref["params"], xp.exp(k - n) * ref["tokens"]
+    return (lead + s.beta * d) / s.alpha
 
 
 def _tokens_to(law: Any, s: Surface, loss: Any, params: Any) -> Any:

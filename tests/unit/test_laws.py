@@ -46,6 +46,7 @@ CHOICES = {
     "power_law": [{}, {"floor": False}, {"of": "params"}, {"of": "tokens", "floor": False}],
     "m4": [{}, {"of": "tokens"}],
     "bnsl": [{}, {"breaks": 0}, {"breaks": 2}],
+    "data_constrained": [{}, {"tied": True}],
     "kaplan_ns": [{}, {"floor": True}],
     "cbs": [  # along a loss: in test_batch, as losses span no decades
         {},
@@ -114,7 +115,11 @@ monotone = laws(lambda law: isinstance(law, Monotone))
 of_loss = laws(lambda law: law.outcome == "loss")
 plane = laws(lambda law: law.inputs == SIZES and isinstance(law, HasOptimum))
 joint = laws(
-    lambda law: {"a0", "b0"} <= {p.name for p in law.params} and not isinstance(law, Anchored)
+    lambda law: (
+        law.inputs == SIZES
+        and {"a0", "b0"} <= {p.name for p in law.params}
+        and not isinstance(law, Anchored)
+    )
 )
 
 
