@@ -14,6 +14,7 @@ PROTOCOLS = (
     "P6",
     "P8",
     "P9",
+    "P14",
     "P15",
     "cbs",
     "lr_width",

@@ -70,7 +70,12 @@ def isoflop() -> Inputs:
 
 def repeats() -> Inputs:
     """Return every size on every number of unique tokens, for one epoch and for more."""
-    cells = grid(params=(1e7, 1e9, 4), unique_tokens=(1e8, 1e11, 4), epochs=(1.0, 100.0, 6))
+    return passes(params=(1e7, 1e9, 4), unique_tokens=(1e8, 1e11, 4), epochs=(1.0, 100.0, 6))
+
+
+def passes(**ends: tuple[float, float, int]) -> Inputs:
+    """Return every combination, with the tokens that so many epochs of unique ones are."""
+    cells = dict(grid(**ends))
     return {**cells, "tokens": cells["unique_tokens"] * cells.pop("epochs")}
 
 
@@ -107,6 +112,14 @@ DESIGNS = {
         "96 runs: 4 sizes of 1e7 to 1e9 parameters, each on 1e8 to 1e11 unique tokens (4 numbers) "
         "for 1 to 100 epochs (6)",
         repeats,
+    ),
+    "filtering": Design(
+        "32 runs: 4 sizes of a pool of 1e8 to 1e10 samples, 1 to 32 passes in 8 steps",
+        lambda: passes(unique_tokens=(1e8, 1e10, 4), epochs=(1.0, 32.0, 8)),
+    ),
+    "asymptote": Design(
+        "48 runs: 8 sizes of 1e7 to 1e9 parameters, 1 to 8 members in 6 steps",
+        lambda: grid(params=(1e7, 1e9, 8), members=(1.0, 8.0, 6)),
     ),
     "kaplan_ns": Design(
         "48 runs: 6 sizes of 1e7 to 1e9 parameters at 8 numbers of steps, 1e3 to 3e5",

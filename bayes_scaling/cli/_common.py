@@ -124,12 +124,17 @@ def runs_from(
     return bs.read_runs(runs, **how) if how else runs
 
 
-def fit_from(fit: str) -> "xr.DataTree":
-    """Open a fit's file, or the posterior of a card by its name, folder or `card.toml`."""
+def fit_from(fit: str, hold: Iterable[str] | None = None) -> "xr.DataTree":
+    """Open a fit's file, or the posterior of a card by its name, folder or `card.toml`.
+
+    `hold` gives inputs of its law the values that they are held at, as NAME=NUMBER.
+    """
     path = Path(fit)
     is_card = path.suffix == ".toml" or path.is_dir()
     is_file = path.is_file() or path.suffix == ".nc" or os.sep in fit
-    return bs.open_fit(fit) if is_file and not is_card else bs.load_posterior(fit)
+    found = bs.open_fit(fit) if is_file and not is_card else bs.load_posterior(fit)
+    held = {name: to_number(value) for name, value in pairs("--hold", hold).items()}
+    return bs.hold(found, **held) if held else found
 
 
 @contextmanager

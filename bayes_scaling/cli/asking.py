@@ -75,6 +75,7 @@ def allocate(
     *,
     budget: Numbers | None = None,
     loss: Numbers | None = None,
+    hold: Annotated[Pairs | None, Parameter(name="--hold")] = None,
     group: str | None = None,
     json: Json = False,
 ) -> int:
@@ -91,6 +92,9 @@ def allocate(
     loss : list of float, nats/token
         A loss to reach with the least compute; may be repeated. In JSON, null is compute without
         end: no amount reaches it.
+    hold : list of NAME=NUMBER
+        An input of the law that is neither params nor tokens, and its value, such as
+        unique_tokens=25B; repeat it for more.
     group : str
         Which group of a pooled model; the population's without it.
     json : bool
@@ -99,7 +103,7 @@ def allocate(
     if not (budget or loss):
         msg = "nothing to plan for: give --budget 1e24 (FLOP), --loss 2.0, or both"
         raise SpecError(msg)
-    fitted, found, trust = fit_from(fit), {}, "trusted"
+    fitted, found, trust = fit_from(fit, hold), {}, "trusted"
     with untrusted_once():
         if budget:
             plan = bs.allocate(fitted, budget, group=group)

@@ -154,6 +154,7 @@ def decide(
     criterion: Literal["mean", "cvar", "worst"] = "mean",
     flat: float = 0.01,
     plot: Path | None = None,
+    hold: Annotated[Pairs | None, Parameter(name="--hold")] = None,
     group: str | None = None,
     seed: int = 0,
     json: Json = False,
@@ -173,6 +174,9 @@ def decide(
         Share of the compute that may be lost to a size that is as good as the best.
     plot : Path
         Where to write the picture of waste against size, such as regret.png.
+    hold : list of NAME=NUMBER
+        An input of the law that is neither params nor tokens, and its value, such as experts=64;
+        repeat it for more.
     group : str
         Which group of a pooled model; the population's without it.
     seed : int
@@ -180,7 +184,7 @@ def decide(
     json : bool
         Write JSON to standard output, and nothing else.
     """
-    fitted = fit_from(fit)
+    fitted = fit_from(fit, hold)
     with untrusted_once():
         found = bs.decide(fitted, *items.made(), criterion=criterion, flat=flat, group=group,
                           seed=seed)  # fmt: skip
@@ -208,6 +212,7 @@ def next_(
     spend: Number | None = None,
     shadow: Annotated[float, Parameter(name="--cost-factor")] = 1.0,
     plot: Path | None = None,
+    hold: Annotated[Pairs | None, Parameter(name="--hold")] = None,
     group: str | None = None,
     seed: int = 0,
     json: Json = False,
@@ -231,6 +236,9 @@ def next_(
         Price of a FLOP of small runs over one of the big run.
     plot : Path
         Where to write the picture of savings against costs, such as next.png.
+    hold : list of NAME=NUMBER
+        An input of the law that is neither params nor tokens, and its value, such as experts=64;
+        repeat it for more.
     group : str
         Which group of a pooled model; the population's without it.
     seed : int
@@ -238,7 +246,7 @@ def next_(
     json : bool
         Write JSON to standard output, and nothing else.
     """
-    fitted = fit_from(fit)
+    fitted = fit_from(fit, hold)
     could = None
     if runs is not None:
         read = runs_from(runs, Reading(), ("params", "tokens"))
@@ -274,6 +282,7 @@ def gate(
     plan: Annotated[Pairs | None, Parameter(name="--plan")] = None,
     probability: float = 0.9,
     out: Path | None = None,
+    hold: Annotated[Pairs | None, Parameter(name="--hold")] = None,
     group: str | None = None,
     seed: int = 0,
     json: Json = False,
@@ -302,6 +311,9 @@ def gate(
         With which the plan must reach the target.
     out : Path
         Where to write the posterior that knows these runs.
+    hold : list of NAME=NUMBER
+        An input of the law that is neither params nor tokens, and its value, such as experts=64;
+        repeat it for more.
     group : str
         Which group of a pooled model.
     seed : int
@@ -316,7 +328,7 @@ def gate(
         raise SpecError(msg)
     table = given if runs is None else runs_from(runs, Reading())
     big = {k: to_number(v) for k, v in pairs("--plan", plan).items()} or None
-    fitted = fit_from(fit)
+    fitted = fit_from(fit, hold)
     with untrusted_once():
         came = bs.gate(fitted, table, target=target, plan=big, probability=probability,
                        group=group, seed=seed)  # fmt: skip

@@ -1,11 +1,13 @@
 """Decisions as functionals of the posterior: computed per draw, with the law itself."""
 
 from bayes_scaling.decision.allocate import allocate
+from bayes_scaling.decision.asymptote import asymptotes
 from bayes_scaling.decision.batch import batch_tradeoff, critical_batch, largest_batch
 from bayes_scaling.decision.counting import Transformers, recount
 from bayes_scaling.decision.decide import decide, plan_of
 from bayes_scaling.decision.design import next_runs, run_cards
 from bayes_scaling.decision.drivers import driven_by_data
+from bayes_scaling.decision.filtering import best_pool
 from bayes_scaling.decision.items import (
     ComputeBudget,
     DataWall,
@@ -24,6 +26,7 @@ from bayes_scaling.decision.lifetime import break_even, implied_demand, lifetime
 from bayes_scaling.decision.noise_scale import batch_prior, noise_scale
 from bayes_scaling.decision.rates import rates
 from bayes_scaling.decision.reach import compute_to_reach, iso_loss, saturation, size_to_reach
+from bayes_scaling.decision.repetition import epochs
 from bayes_scaling.decision.steps import size_penalty, step_allocation
 from bayes_scaling.decision.transfer import sweep_optima, transfer
 from bayes_scaling.decision.tuning import recommend, setting_cost
@@ -45,14 +48,17 @@ __all__ = [
     "StepLimit",
     "Transformers",
     "allocate",
+    "asymptotes",
     "batch_prior",
     "batch_tradeoff",
+    "best_pool",
     "break_even",
     "compute_to_reach",
     "critical_batch",
     "data_wall",
     "decide",
     "driven_by_data",
+    "epochs",
     "implied_demand",
     "iso_loss",
     "largest_batch",

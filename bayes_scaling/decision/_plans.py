@@ -11,7 +11,8 @@ from bayes_scaling.decision._problem import PER_TOKEN, Problem
 from bayes_scaling.decision._scenario import TOLERANCE, Scenario
 from bayes_scaling.decision.items import DataWall
 from bayes_scaling.errors import FitError, SpecError
-from bayes_scaling.laws import splits
+from bayes_scaling.laws import PerDraw, Repetition, splits
+from bayes_scaling.laws.repetition import ENDLESS, UNIQUE
 from bayes_scaling.laws.rules import RULES
 from bayes_scaling.predict import flops_reference
 from bayes_scaling.results import SAMPLES, model_of, theta_of
@@ -102,8 +103,8 @@ class Plans:
         """Return the share that plans use of every limit: those above 1 are ruled out."""
         possible = np.isfinite(tokens) & (tokens > 0)
         trained = np.where(possible, tokens, 1.0)
-        out = self.scenario.used(params, trained, self.expected_cost(params, trained),
-                                 self.problem.unique)  # fmt: skip
+        unique = self.problem.theta.get(UNIQUE, self.problem.unique)
+        out = self.scenario.used(params, trained, self.expected_cost(params, trained), unique)
         out = {k: np.where(possible, v, 0.0) for k, v in out.items()}
         served = serving_flops(params, np.mean(self.problem.served))
         if self.scenario.targets is None and self.scenario.budgets is not None:
@@ -254,24 +255,33 @@ def plans_of(
     fit: xr.DataTree, scenario: Scenario, served: Any, unique: Any, group: str | None, seed: int
 ) -> Plans:
     """Return the plans of a fit, the scatter of a run drawn once for every draw."""
-    model = model_of(fit)
-    if not splits(model.law):
-        msg = f"law {model.law.name!r} is in {', '.join(model.law.inputs)}: no size to choose"
-        raise SpecError(msg)
-    theta = _theta(fit, group)
-    wall = scenario.get(DataWall)
-    problem = Problem(
-        model.law,
-        {p.name: theta[p.name] for p in model.law.params},
-        served.reshape(-1, 1, 1) if np.ndim(served) else served,
-        None if unique is None else unique.reshape(-1, 1, 1),
-        wall.repetition if wall else None,
-    )
+    model, theta = model_of(fit), _theta(fit, group)
+    own = {p.name: theta[p.name] for p in model.law.params}
+    served = served.reshape(-1, 1, 1) if np.ndim(served) else served
+    problem = _walled(model.law, own, served, unique, scenario.get(DataWall))
     ref = dict(model.law.reference or ())
     mean = problem.loss(ref["params"], ref["tokens"])
     plans = Plans(problem, scenario, np.zeros_like(mean), model.relative)
     run = plans.measured(fit, group, mean, ref["params"], ref["tokens"], seed)
     return replace(plans, shift=np.log(run / mean) if model.relative else run - mean)
+
+
+def _walled(law: Any, theta: dict[str, Any], served: Any, unique: Any, wall: Any) -> Problem:
+    """Return the problem behind a wall, where repeats are worth what the law or the item says."""
+    unique = None if unique is None else unique.reshape(-1, 1, 1)
+    if UNIQUE in law.inputs:
+        if wall and wall.repetition:
+            msg = "DataWall: repetition is given, and the fit has rates of its own: leave it out"
+            raise SpecError(msg)
+        theta = {**theta, UNIQUE: ENDLESS if unique is None else unique}
+        law, unique = PerDraw(law, (UNIQUE,)), None
+    if not splits(law):
+        msg = (
+            f"law {law.name!r} is in {', '.join(law.inputs)}: no size to choose. Where params and "
+            f"tokens are among them, hold the others: hold(fit, ...)"
+        )
+        raise SpecError(msg)
+    return Problem(law, theta, served, unique, (wall.repetition or Repetition()) if wall else None)
 
 
 def reachable(plans: Plans) -> None:

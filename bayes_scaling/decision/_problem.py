@@ -62,10 +62,11 @@ class Problem:
             return
         fed = self.unique is None or isinstance(self.law, HasOptimum)
         if not (has_isoquants(self.law) and fed):
+            name = getattr(self.law, "name", self.law)
             msg = (
-                f"law {type(self.law).__name__} says what a budget buys, and not what more data do "
-                f"for a given size, which serving, repeated tokens and targets ask of it: fit a "
-                f"joint law, `Chinchilla`"
+                f"law {name!r} says what a budget buys, and not what more data do for a given "
+                f"size, which serving, repeated tokens and targets ask of it: fit a joint law, "
+                f"`Chinchilla`"
             )
             raise SpecError(msg)
 

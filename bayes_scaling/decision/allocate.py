@@ -81,7 +81,10 @@ def allocate(fit: xr.DataTree, budget: Any, *, group: str | None = None) -> xr.D
 def _law_theta(fit: xr.DataTree, group: str | None) -> dict[str, xr.DataArray]:
     model = model_of(fit)
     if not splits(model.law):
-        msg = f"law {model.law.name!r} is in {', '.join(model.law.inputs)}: no split to choose"
+        msg = (
+            f"law {model.law.name!r} is in {', '.join(model.law.inputs)}: no split to choose. "
+            f"Where params and tokens are among them, hold the others: hold(fit, ...)"
+        )
         raise SpecError(msg)
     theta = theta_of(fit, group)
     return {p.name: theta[p.name] for p in model.law.params}

@@ -4,7 +4,7 @@ Each is a small frozen object that says one thing; `decide` takes any number of 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -250,7 +250,8 @@ class DataWall:
     unique : float, (float, float, float) or Prior
         Unique tokens: a number, its 5, 50 and 95 % quantiles, or a distribution.
     repetition : Repetition, optional
-        What repeats are worth; the published constants unless given.
+        What repeats are worth; what the fit says, if its law is `DataConstrained`, and the
+        published constants otherwise.
     most_epochs : float, default inf
         Passes over the (median) unique tokens that are allowed; 1 forbids repeats.
 
@@ -261,12 +262,12 @@ class DataWall:
     """
 
     unique: Any
-    repetition: Repetition = field(default_factory=Repetition)
+    repetition: Repetition | None = None
     most_epochs: float = np.inf
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "unique", amount(self.unique, "DataWall: unique tokens"))
-        if not isinstance(self.repetition, Repetition):
+        if not isinstance(self.repetition, Repetition | None):
             msg = f"DataWall: repetition is a Repetition(...); found {self.repetition!r}"
             raise SpecError(msg)
         if not self.most_epochs >= 1:

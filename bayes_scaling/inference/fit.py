@@ -226,7 +226,11 @@ def scale_of(runs: pd.DataFrame, law: Any) -> dict[str, Any]:
     out: dict[str, Any] = {}
     if "loss" in runs:
         out["best_loss"] = float(values_of(runs, "loss").min())
-    out |= {"largest": {c: float(values_of(runs, c).max()) for c in sizes}}
+    largest = {c: float(values_of(runs, c).max()) for c in sizes}
+    if {"tokens", "unique_tokens"} <= {*sizes}:
+        passes = values_of(runs, "tokens") / values_of(runs, "unique_tokens")
+        largest["epochs"] = float(passes.max())
+    out |= {"largest": largest}
     if "flops" in runs:
         out["log_flops_mean"] = float(np.log(values_of(runs, "flops")).mean())
     return out

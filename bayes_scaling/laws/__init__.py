@@ -31,10 +31,12 @@ from bayes_scaling.laws._search import (
     tokens_to,
 )
 from bayes_scaling.laws.annealing import Annealing
+from bayes_scaling.laws.asymptote import Asymptote
 from bayes_scaling.laws.average import Average
 from bayes_scaling.laws.batch import CriticalBatch
 from bayes_scaling.laws.coupled import Coupled
-from bayes_scaling.laws.held import Held
+from bayes_scaling.laws.filtering import Filtering
+from bayes_scaling.laws.held import Held, PerDraw
 from bayes_scaling.laws.isoflop import IsoFlop
 from bayes_scaling.laws.joint import Chinchilla, KaplanND
 from bayes_scaling.laws.noise_scale import NoiseScale
@@ -48,12 +50,14 @@ __all__ = [
     "M4",
     "Anchored",
     "Annealing",
+    "Asymptote",
     "Average",
     "BrokenPowerLaw",
     "Chinchilla",
     "Coupled",
     "CriticalBatch",
     "DataConstrained",
+    "Filtering",
     "HasDerived",
     "HasFloor",
     "HasIsoquant",
@@ -71,6 +75,7 @@ __all__ = [
     "Law",
     "Monotone",
     "NoiseScale",
+    "PerDraw",
     "PowerLaw",
     "Repetition",
     "Tuning",

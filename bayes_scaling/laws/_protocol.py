@@ -208,7 +208,7 @@ def namespace(*values: Mapping[str, Any]) -> ModuleType:
     return np
 
 
-def sizes(law: Law) -> dict[str, Any]:
+def sizes(law: Any) -> dict[str, Any]:
     """Return a law's reference sizes, or say how to give it some."""
     if law.reference is None:
         msg = (

@@ -148,3 +148,57 @@ def _problems(law: Any, at: Mapping[str, Any]) -> list[str]:
     if not at or set(law.inputs) <= set(known):
         wrong.append(f"hold some of its inputs and not all: {', '.join(law.inputs)}")
     return wrong
+
+
+@dataclass(frozen=True)
+class PerDraw:
+    """A law some of whose inputs are another number in every draw: they are read from `theta`.
+
+    Unique tokens that are known up to a distribution, for one.
+
+    Parameters
+    ----------
+    law : Law
+        With reference sizes.
+    drawn : tuple of str
+        Inputs of it.
+
+    Examples
+    --------
+    >>> from bayes_scaling.laws import Chinchilla
+    >>> from bayes_scaling.laws.held import PerDraw
+    >>> law = Chinchilla(reference=(("params", 1e9), ("tokens", 2e10)))
+    >>> theta = {"E": 1.7, "a0": 0.4, "b0": 0.4, "alpha": 0.3, "beta": 0.3, "tokens": 2e10}
+    >>> float(PerDraw(law, ("tokens",))(theta, {"params": 1e9}))
+    2.5
+    """
+
+    law: Any
+    drawn: tuple[str, ...]
+
+    name: ClassVar[str] = "per_draw"
+    outcome: ClassVar[str] = "loss"
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What it still reads of a run."""
+        return tuple(name for name in self.law.inputs if name not in self.drawn)
+
+    @property
+    def decreasing(self) -> tuple[str, ...]:
+        """The inputs that may only lower the outcome."""
+        falls = self.law.decreasing if isinstance(self.law, Monotone) else ()
+        return tuple(name for name in falls if name in self.inputs)
+
+    @property
+    def reference(self) -> Reference:
+        """The sizes that inputs are divided by."""
+        return self.law.reference
+
+    def __call__(self, theta: Theta, x: Inputs) -> Any:
+        """Evaluate the law."""
+        return self.law(theta, {**x, **{name: theta[name] for name in self.drawn}})
+
+    def irreducible(self, theta: Theta) -> Any:
+        """Return the loss as every size that is left goes to infinity."""
+        return self(theta, dict.fromkeys(self.inputs, np.inf))

@@ -40,6 +40,7 @@ from bayes_scaling.param import Param, Prior
 R_TOKENS, R_PARAMS = 15.387756, 5.309743  # Muennighoff et al. 2023, C4, 182 runs
 SMALL = 1e-9  # decay rate below which repeats count as new
 UNIQUE = "unique_tokens"
+ENDLESS = 1e30  # unique tokens, where none are ever repeated
 MANY = 80.0  # ln of a ratio beyond which repeats would overflow a float32, and are worth no more
 
 

@@ -9,6 +9,7 @@ from bayes_scaling.plots.batch import plot_batch
 from bayes_scaling.plots.compare import plot_compare
 from bayes_scaling.plots.curve import plot_curve
 from bayes_scaling.plots.decision import plot_lifetime, plot_next, plot_regret, plot_wall
+from bayes_scaling.plots.epochs import plot_epochs
 from bayes_scaling.plots.exponents import plot_exponents
 from bayes_scaling.plots.frontier import plot_frontier
 from bayes_scaling.plots.isoflop import plot_isoflop
@@ -24,6 +25,7 @@ __all__ = [
     "plot_batch",
     "plot_compare",
     "plot_curve",
+    "plot_epochs",
     "plot_exponents",
     "plot_frontier",
     "plot_isoflop",

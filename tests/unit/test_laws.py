@@ -47,6 +47,7 @@ CHOICES = {
     "m4": [{}, {"of": "tokens"}],
     "bnsl": [{}, {"breaks": 0}, {"breaks": 2}],
     "data_constrained": [{}, {"tied": True}],
+    "asymptote": [{}, {"data": True}, {"data": True, "ensembles": False}],
     "kaplan_ns": [{}, {"floor": True}],
     "cbs": [  # along a loss: in test_batch, as losses span no decades
         {},
