@@ -21,6 +21,7 @@ from bayes_scaling.laws.repetition import UNIQUE
 from bayes_scaling.param import Param, Prior
 
 PASSES = 200  # passes over a pool that are told apart; further ones add nothing
+USUAL = 0.15  # the quality of a pool whose loss at the reference is `a0`
 
 
 @LAWS.register("filtering")
@@ -37,18 +38,21 @@ class Filtering(Checked):
     ----------
     scored : {"loss", "error"}, default "loss"
         The column that is predicted: a loss, or a share of errors.
+    origin : float, default 1
+        Samples of which pools of any quality are worth the same: where the paper's `a`, which
+        pools share, is stated.
     reference : tuple of (str, float), optional
         The samples n0; the geometric means of the training table unless given.
 
     Notes
     -----
-    Parameters are the floor ``E`` (the paper's d), ``a0``, the reducible part after n0 samples that
-    are all new, ``b`` and ``tau``. Inputs are `tokens`, samples seen, and `unique_tokens`, the size
-    of the pool; a pass that is under way counts as far as it went. Several pools are groups with
-    `b` and `tau` of their own: ``Pooling("pool", (("a0", "shared"), ("E", "shared"), ("b", "free"),
-    ("tau", "free")))``. A half-life wants three passes or more; b and the floor trade off as
-    exponents and floors do. The printed formula is implemented; the authors' released code
-    multiplies d as well.
+    Parameters are the floor ``E`` (the paper's d), ``a0``, the reducible part after n0 new samples
+    of a pool of the usual quality (0.15), ``b`` and ``tau``. Inputs are `tokens`, samples seen, and
+    `unique_tokens`, the size of the pool; a pass that is under way counts as far as it went.
+    Several pools are groups with `b` and `tau` of their own: ``Pooling("pool", (("E", "shared"),
+    ("a0", "shared"), ("b", "free"), ("tau", "free")))``. A half-life wants three passes or more; b
+    and the floor trade off as exponents and floors do. The printed formula is implemented; the
+    authors' released code multiplies d as well.
 
     References
     ----------
@@ -59,14 +63,15 @@ class Filtering(Checked):
     --------
     >>> from bayes_scaling.laws import Filtering
     >>> law = Filtering(reference=(("tokens", 1e9), ("unique_tokens", 1e9)))
-    >>> theta = {"E": 0.2, "a0": 0.6, "b": 0.2, "tau": 4.0}
+    >>> theta = {"E": 0.2, "a0": 0.6, "b": 0.15, "tau": 4.0}
     >>> once = law(theta, {"tokens": 1e9, "unique_tokens": 1e9})
     >>> twice = law(theta, {"tokens": 2e9, "unique_tokens": 1e9})
     >>> float(round(once, 3)), float(round(twice, 3))
-    (0.8, 0.734)
+    (0.8, 0.75)
     """
 
     scored: Literal["loss", "error"] = "loss"
+    origin: float = 1.0
     reference: Reference | None = None
 
     name: ClassVar[str] = "filtering"
@@ -93,7 +98,8 @@ class Filtering(Checked):
         half_life = Prior.of("LogNormal", median=4.0, sigma=0.7)
         return (
             FLOOR,
-            Param("a0", WHOLE, "nat/token", "what n0 new samples leave above the floor",
+            Param("a0", WHOLE, "nat/token",
+                  "what n0 new samples of a pool of quality 0.15 leave above the floor",
                   (0.1, 2.0), "intercept"),
             Param("b", quality, "1", "quality: exponent of new samples", (0.05, 0.4), "slope"),
             Param("tau", half_life, "epochs", "passes after which a sample is worth half as much",
@@ -104,7 +110,7 @@ class Filtering(Checked):
         """Evaluate the loss at `tokens` seen of a pool of `unique_tokens`, raw counts."""
         xp = namespace(theta, x)
         worth = theta["b"] * self._seen(x, theta["tau"], xp)
-        return theta["E"] + theta["a0"] * xp.exp(-worth)
+        return theta["E"] + theta["a0"] * xp.exp(USUAL * self._span(xp) - worth)
 
     def merged(self, pools: Sequence[Theta], x: Inputs) -> Any:
         """Evaluate the loss of pools that are merged, of one size each: `unique_tokens` together.
@@ -116,22 +122,22 @@ class Filtering(Checked):
         count = float(len(pools))
         parts = [p["b"] * self._seen(x, count * p["tau"], xp) for p in pools]
         worth = sum(parts[1:], parts[0]) / count
-        return pools[0]["E"] + pools[0]["a0"] * xp.exp(-worth)
+        return pools[0]["E"] + pools[0]["a0"] * xp.exp(USUAL * self._span(xp) - worth)
 
     def irreducible(self, theta: Theta) -> Any:
         """Return the floor."""
         return theta["E"]
 
     def _seen(self, x: Inputs, tau: Any, xp: ModuleType) -> Any:
-        """Return ln of the samples seen over n0, every pass counted for what it is worth.
+        """Return ln of the samples seen over the origin, passes counted for what they are worth.
 
         Pass j adds ``2^(-(j-1) / tau) ln(k / (j-1))``, k the passes made but at most j.
         """
-        start = np.log(sizes(self)["tokens"])
+        start = xp.log(sizes(self)["tokens"])
         seen, pool = (xp.minimum(xp.log(x[c]) - start, NEVER) for c in ("tokens", UNIQUE))
         new = xp.minimum(seen, pool)
         log_passes = seen - new
-        total, decay = new, xp.exp(-np.log(2.0) / tau)
+        total, decay = new + self._span(xp), xp.exp(-np.log(2.0) / tau)
         weight = 1.0
         for j in range(2, PASSES + 1):
             weight = weight * decay
@@ -139,14 +145,17 @@ class Filtering(Checked):
             total = total + weight * (xp.minimum(xp.maximum(log_passes, low), high) - low)
         return total
 
+    def _span(self, xp: ModuleType) -> Any:
+        return xp.log(sizes(self)["tokens"]) - np.log(self.origin)
+
     def to_paper(self, theta: Theta) -> dict[str, Any]:
         """Return d, ln a and the rest, samples in raw counts."""
         xp = namespace(theta)
-        log_a = xp.log(theta["a0"]) + theta["b"] * xp.log(sizes(self)["tokens"])
+        log_a = xp.log(theta["a0"]) + USUAL * self._span(xp) + theta["b"] * np.log(self.origin)
         return {"d": theta["E"], "log_a": log_a, "b": theta["b"], "tau": theta["tau"]}
 
     def from_paper(self, paper: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters at the reference from those."""
         xp = namespace(paper)
-        a0 = xp.exp(paper["log_a"] - paper["b"] * xp.log(sizes(self)["tokens"]))
+        a0 = xp.exp(paper["log_a"] - paper["b"] * np.log(self.origin) - USUAL * self._span(xp))
         return {"E": paper["d"], "a0": a0, "b": paper["b"], "tau": paper["tau"]}

@@ -24,7 +24,7 @@ ROW = r"\| ([\d.]+) \[([\d.]+), ([\d.]+)\] \|"
 def draws():
     half_a_percent = {"sigma": bs.Prior.of("Fixed", value=0.005)}
     model = bs.ScalingModel(observation=bs.Normal(), priors=half_a_percent)
-    fit = bs.fit(model, bs.load_dataset("nine-runs"), method="laplace", draws=8000, seed=0)
+    fit = bs.fit(model, bs.load_dataset("nine-runs"), seed=0)
     there = bs.predict(fit, {"params": 70e9, "tokens": 1.4e12})
     return {**{k: fit.posterior[k] for k in ("E", "alpha", "a")}, "ahead": there.loss_mean}
 
