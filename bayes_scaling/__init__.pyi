@@ -76,6 +76,7 @@ from .laws import (
     Annealing,
     BrokenPowerLaw,
     Chinchilla,
+    ClarkMoE,
     Coupled,
     CriticalBatch,
     IsoFlop,
@@ -84,6 +85,7 @@ from .laws import (
     NoiseScale,
     PowerLaw,
     Repetition,
+    Routed,
     Tuning,
 )
 from .methods import (
@@ -122,6 +124,7 @@ __all__ = [
     "BrokenPowerLaw",
     "Censored",
     "Chinchilla",
+    "ClarkMoE",
     "Clustered",
     "ComputeBudget",
     "Coupled",
@@ -144,6 +147,7 @@ __all__ = [
     "PowerLaw",
     "Prior",
     "Repetition",
+    "Routed",
     "ScalingModel",
     "ServingDemand",
     "ServingMemory",

@@ -34,6 +34,7 @@ from bayes_scaling.laws.annealing import Annealing
 from bayes_scaling.laws.average import Average
 from bayes_scaling.laws.batch import CriticalBatch
 from bayes_scaling.laws.coupled import Coupled
+from bayes_scaling.laws.experts import ClarkMoE, Routed
 from bayes_scaling.laws.held import Held
 from bayes_scaling.laws.isoflop import IsoFlop
 from bayes_scaling.laws.joint import Chinchilla, KaplanND
@@ -51,6 +52,7 @@ __all__ = [
     "Average",
     "BrokenPowerLaw",
     "Chinchilla",
+    "ClarkMoE",
     "Coupled",
     "CriticalBatch",
     "HasDerived",
@@ -72,6 +74,7 @@ __all__ = [
     "NoiseScale",
     "PowerLaw",
     "Repetition",
+    "Routed",
     "Tuning",
     "best_split",
     "bind",
