@@ -15,6 +15,7 @@ PROTOCOLS = (
     "P8",
     "P9",
     "P15",
+    "P21",
     "cbs",
     "lr_width",
     "decisions",

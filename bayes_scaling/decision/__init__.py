@@ -6,6 +6,7 @@ from bayes_scaling.decision.counting import Transformers, recount
 from bayes_scaling.decision.decide import decide, plan_of
 from bayes_scaling.decision.design import next_runs, run_cards
 from bayes_scaling.decision.drivers import driven_by_data
+from bayes_scaling.decision.experts import routing
 from bayes_scaling.decision.items import (
     ComputeBudget,
     DataWall,
@@ -64,6 +65,7 @@ __all__ = [
     "rates",
     "recommend",
     "recount",
+    "routing",
     "run_cards",
     "saturation",
     "sentence",

@@ -35,6 +35,7 @@ from bayes_scaling.laws.average import Average
 from bayes_scaling.laws.batch import CriticalBatch
 from bayes_scaling.laws.coupled import Coupled
 from bayes_scaling.laws.experts import ClarkMoE, Routed
+from bayes_scaling.laws.experts_joint import MoEJoint
 from bayes_scaling.laws.held import Held
 from bayes_scaling.laws.isoflop import IsoFlop
 from bayes_scaling.laws.joint import Chinchilla, KaplanND
@@ -70,6 +71,7 @@ __all__ = [
     "KaplanND",
     "KaplanNS",
     "Law",
+    "MoEJoint",
     "Monotone",
     "NoiseScale",
     "PowerLaw",

@@ -31,6 +31,7 @@ SPAN = Param("span", Prior.of("LogNormal", median=350.0, sigma=0.7), "experts",
              "E_max - E_start: how many experts before more of them stop helping", (150.0, 600.0),
              apart=0.3)  # fmt: skip
 DECADE = np.log(10.0)
+TINY = 1e-30
 EDGE_BY_HAND = 0.5 * DECADE  # past the reference, where no table said where its largest runs lie
 
 
@@ -126,10 +127,11 @@ class ClarkMoE:
         """Return ``log10(N / N0)``."""
         return decades_of_size(self, theta, x)
 
-    def params_after(self, theta: Theta, decades: Any) -> Any:
-        """Return the size, params, so many decades from N0."""
-        xp = namespace(theta, {"decades": decades})
-        return sizes(self)["params"] * xp.exp(DECADE * decades)
+    def cut_off(self, theta: Theta, experts: Any) -> Any:
+        """Return the size, params, from which so many experts no longer help; inf for none."""
+        xp = namespace(theta, {EXPERTS: experts})
+        with np.errstate(over="ignore"):  # to infinity, where they always help
+            return sizes(self)["params"] * xp.exp(DECADE * last_decade(theta, experts))
 
     def irreducible(self, theta: Theta) -> Any:
         """Return the floor E; zero where the law has none."""
@@ -227,15 +229,16 @@ class Routed:
         past = xp.maximum(whole - self._edge(xp), 0.0)
         return whole + (theta["ahead_n"] - 1) * past * (past / (past + 1))
 
-    def params_after(self, theta: Theta, decades: Any) -> Any:
-        """Return the size, params, so many such decades from N0."""
-        xp = namespace(theta, {"decades": decades})
-        past = decades - self._edge(xp)
-        # p + (ahead - 1) p^2 / (p + 1) = past, the positive root, in the form that does not cancel
+    def cut_off(self, theta: Theta, experts: Any) -> Any:
+        """Return the size, params, from which so many experts no longer help; inf for none."""
+        xp = namespace(theta, {EXPERTS: experts})
+        past = last_decade(theta, experts) - self._edge(xp)
+        # p + (ahead - 1) p^2 / (p + 1) = past, its positive root where that is positive
         ahead, t = theta["ahead_n"], xp.maximum(past, 0.0)
-        p = 2 * t / ((1 - t) + xp.sqrt((1 - t) ** 2 + 4 * ahead * t))
-        whole = self._edge(xp) + xp.where(past > 0, p, past)
-        return sizes(self)["params"] * xp.exp(DECADE * whole)
+        p = ((t - 1) + xp.sqrt((t - 1) ** 2 + 4 * ahead * t)) / (2 * ahead)
+        whole = self._edge(xp) + xp.minimum(past, 0.0) + p
+        with np.errstate(over="ignore"):
+            return sizes(self)["params"] * xp.exp(DECADE * whole)
 
     def irreducible(self, theta: Theta) -> Any:
         """Return the floor E, less what larger runs remove of it."""
@@ -295,6 +298,13 @@ def lost(theta: Theta, e: Any) -> Any:
     """Return what of alpha so many decades of effective experts take away."""
     xp = namespace(theta, {"e": e})
     return xp.minimum(theta["fade"] * e, (1 - LEAST) * theta["alpha"])
+
+
+def last_decade(theta: Theta, experts: Any) -> Any:
+    """Return how many decades from N0 so many experts cease to help, ``gain / fade``, or never."""
+    xp = namespace(theta, {EXPERTS: experts})
+    e = decades_of_experts(theta, experts)
+    return xp.minimum(theta["gain"] * e / xp.maximum(lost(theta, e), TINY), NEVER)
 
 
 def above_floor(theta: Theta, n: Any, x: Inputs) -> Any:
