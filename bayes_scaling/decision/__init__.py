@@ -7,6 +7,7 @@ from bayes_scaling.decision.decide import decide, plan_of
 from bayes_scaling.decision.design import next_runs, run_cards
 from bayes_scaling.decision.drivers import driven_by_data
 from bayes_scaling.decision.experts import routing
+from bayes_scaling.decision.experts_plan import best_experts, total_params
 from bayes_scaling.decision.items import (
     ComputeBudget,
     DataWall,
@@ -48,6 +49,7 @@ __all__ = [
     "allocate",
     "batch_prior",
     "batch_tradeoff",
+    "best_experts",
     "break_even",
     "compute_to_reach",
     "critical_batch",
@@ -74,6 +76,7 @@ __all__ = [
     "size_to_reach",
     "step_allocation",
     "sweep_optima",
+    "total_params",
     "transfer",
     "wall_year",
 ]
