@@ -228,7 +228,7 @@ def model_for(law: Any) -> ScalingModel:
         several = set(law.inputs) > set(law.swept)
         pooling = Pooling("sweep", (("l0", "free"),)) if several else None
         return ScalingModel(law, Sweep(scale=getattr(law, "scale", "log")), pooling=pooling)
-    if isinstance(law, Anchored) and {"params", "tokens"} <= set(law.inputs):
+    if {"params", "tokens"} <= set(law.inputs) and isinstance(law, Anchored):
         return ScalingModel(law, StudentT(noise="compute"))
     return ScalingModel(law)
 

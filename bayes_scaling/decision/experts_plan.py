@@ -182,7 +182,7 @@ def _answer(
 
 
 def _said(one: xr.Dataset, memory: ServingMemory | None) -> str:
-    pick = one.isel(experts=int(one["regret"].argmin("experts")))
+    pick = one.isel(experts=int(np.argmin(one["regret"].values)))
     n, total, tokens = (float(pick[k].median()) for k in ("params", "total", "tokens"))
     where = "equal compute" if memory is None else "equal compute and memory"
     said = f"With {flop(float(one.budget))} FLOP: "
