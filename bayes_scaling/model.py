@@ -224,11 +224,12 @@ def model_for(law: Any) -> ScalingModel:
     >>> model_for(Tuning("lr", "width")).pooling
     Pooling(column='sweep', modes=(('l0', 'free'),))
     """
+    joint = {"params", "tokens"} <= set(law.inputs)
     if isinstance(law, HasLatents) and isinstance(law, HasSweeps):
         several = set(law.inputs) > set(law.swept)
         pooling = Pooling("sweep", (("l0", "free"),)) if several else None
         return ScalingModel(law, Sweep(scale=getattr(law, "scale", "log")), pooling=pooling)
-    if {"params", "tokens"} <= set(law.inputs) and isinstance(law, Anchored):
+    if joint and isinstance(law, Anchored):
         return ScalingModel(law, StudentT(noise="compute"))
     return ScalingModel(law)
 

@@ -124,7 +124,8 @@ def best_experts(
     >>> x = {k: v.ravel() for k, v in zip(("params", "tokens", "experts"), grid)}
     >>> theta = dict(E=1.4, a0=0.8, b0=0.3, alpha=0.2, beta=0.2, gain_n=0.05, gain_d=0.05,
     ...              fade=0.005, rise=0.01, start=1.0, span=300.0)
-    >>> fit = bs.fit(bs.ScalingModel(law, bs.Normal()), {**x, "loss": law(theta, x)})
+    >>> runs = {**x, "loss": law(theta, x).round(2)}
+    >>> fit = bs.fit(bs.ScalingModel(law, bs.Normal()), runs)
     >>> plan = bs.best_experts(fit, 1e21, [4, 64], share=0.5)
     >>> plan.chosen.round(2).values.tolist()
     [[0.0, 0.0, 1.0]]

@@ -181,7 +181,7 @@ class Routed:
     >>> same = {"ahead_n": 1.0, "ahead_e": 0.0}
     >>> laws = Routed(reference=at), ClarkMoE(floor=True, reference=at)
     >>> [round(float(law(theta | same, x)), 6) for law in laws]
-    [1.992096, 1.992096]
+    [1.980214, 1.980214]
     """
 
     reference: Reference | None = None
