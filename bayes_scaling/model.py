@@ -213,9 +213,9 @@ def model_for(law: Any) -> ScalingModel:
     ----------
     law : Law
         A law of sweeps scatters least at the best setting, counts failures where it knows of them
-        and has a level for every sweep; of a law that knows where its table ends the scatter moves
-        with compute, so that the largest runs count for what they are worth; any other law has the
-        defaults.
+        and has a level for every sweep; of a law of size and data that knows where its table ends
+        the scatter moves with compute, so that the largest runs count for what they are worth; any
+        other law has the defaults.
 
     Examples
     --------
@@ -224,11 +224,12 @@ def model_for(law: Any) -> ScalingModel:
     >>> model_for(Tuning("lr", "width")).pooling
     Pooling(column='sweep', modes=(('l0', 'free'),))
     """
+    joint = {"params", "tokens"} <= set(law.inputs)
     if isinstance(law, HasLatents) and isinstance(law, HasSweeps):
         several = set(law.inputs) > set(law.swept)
         pooling = Pooling("sweep", (("l0", "free"),)) if several else None
         return ScalingModel(law, Sweep(scale=getattr(law, "scale", "log")), pooling=pooling)
-    if isinstance(law, Anchored):
+    if joint and isinstance(law, Anchored):
         return ScalingModel(law, StudentT(noise="compute"))
     return ScalingModel(law)
 

@@ -78,6 +78,10 @@ class Param:
     role : {"intercept", "slope", "shape", "noise", "ahead"}
         What pooling over groups does with it by default: intercepts move, slopes rarely do. Of
         what lies "ahead" the runs are not expected to tell anything.
+    apart : float, optional
+        How far groups typically are apart where they are pooled partially: the median of their sd,
+        on the scale without constraints (the logarithm of a positive parameter). By default what is
+        usual of the role, which presumes a parameter of order one, or a logarithm.
     """
 
     name: str
@@ -86,3 +90,4 @@ class Param:
     meaning: str
     typical: tuple[float, float]
     role: Role = "shape"
+    apart: float | None = None

@@ -267,7 +267,10 @@ def _data(
             if model.mode(p) != "shared"
         }
         data["group_sd"] = {
-            p.name: {"median": GROUP_SD.get(p.role, GROUP_SD_ELSE), "sigma": GROUP_SD_SIGMA}
+            p.name: {
+                "median": p.apart or GROUP_SD.get(p.role, GROUP_SD_ELSE),
+                "sigma": GROUP_SD_SIGMA,
+            }
             for p in model.params
             if model.mode(p) == "partial"
         }

@@ -16,6 +16,7 @@ PROTOCOLS = (
     "P9",
     "P14",
     "P15",
+    "P21",
     "cbs",
     "lr_width",
     "decisions",

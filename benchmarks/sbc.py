@@ -100,8 +100,22 @@ def batches() -> Inputs:
     return grid(batch_size_tokens=(2e4, 2e7, 24))
 
 
+def routed_plane() -> Inputs:
+    """Return three sizes at four ratios of tokens to them, and four numbers of experts of each."""
+    cells = grid(params=(1e8, 4e9, 3), ratio=(3.0, 200.0, 4), experts=(1.0, 64.0, 4))
+    return {"params": cells["params"], "tokens": cells["params"] * cells["ratio"],
+            "experts": cells["experts"]}  # fmt: skip
+
+
+def routers() -> Inputs:
+    """Return six sizes of a dense model and of each of seven numbers of experts."""
+    return grid(params=(1.5e7, 1.3e9, 6), experts=(1.0, 512.0, 8))
+
+
 PLANE = "48 runs: 6 budgets of 6e18 to 3e21 FLOP, 8 sizes each, 2 to 300 tokens per parameter"
 LADDER = "48 runs of 1e17 to 1e22 FLOP"
+ROUTERS = "48 runs: 6 sizes of 1.5e7 to 1.3e9 active parameters, 1 to 512 experts"
+ROUTED = "48 runs: 3 active sizes of 1e8 to 4e9, 3 to 200 tokens per parameter, 1 to 64 experts"
 BATCHES = "24 batch sizes of 2e4 to 2e7 tokens"
 DESIGNS = {
     "chinchilla": Design(PLANE, isoflop),
@@ -132,6 +146,9 @@ DESIGNS = {
         "48 points, 8 along each of six runs of 2e4 to 8e4 steps; three decay, three do not",
         schedules,
     ),
+    "clark_moe": Design(ROUTERS, routers),
+    "routed": Design(ROUTERS, routers),
+    "moe_joint": Design(ROUTED, routed_plane),
     "cbs": Design(BATCHES, batches),
     "noise_scale": Design(BATCHES, batches, bs.Gamma()),
     "tuning": Design(

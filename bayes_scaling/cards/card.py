@@ -15,13 +15,15 @@ SCHEMA = 1
 class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The table the reference posterior was fitted to: its name, hash and rows; never the table.
 
-    `keep` names the rows used: in these columns, only these values.
+    `keep` names the rows used: in these columns, only these values. `columns` says which of them
+    plays a role that its name does not, such as ``{params = "params_dense"}``.
     """
 
     name: str
     sha256: str = ""
     rows: int = 0
     keep: dict[str, list[Any]] = {}
+    columns: dict[str, str] = {}
 
 
 class Sampler(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,6 +128,7 @@ def read_card(path: Path) -> Card:
 def write_card(card: Card, path: Path) -> None:
     """Write a card as TOML, leaving out what is not set."""
     plain = {k: v for k, v in msgspec.to_builtins(card).items() if v not in (None, [], {})}
-    if card.data and not card.data.keep:
-        del plain["data"]["keep"]
+    for optional in ("keep", "columns"):
+        if card.data and not getattr(card.data, optional):
+            del plain["data"][optional]
     path.write_text(tomli_w.dumps(plain, multiline_strings=True), "utf-8")

@@ -156,7 +156,10 @@ def _table_of(data: Data) -> pd.DataFrame:
         if not len(runs):
             msg = f"data.keep: no run of {data.name!r} has {column} in {values}"
             raise SpecError(msg)
-    return runs
+    if lacking := [c for c in data.columns.values() if c not in runs]:
+        msg = f"data.columns: table {data.name!r} has no column {', '.join(map(repr, lacking))}"
+        raise SpecError(msg)
+    return runs.assign(**{role: runs[column] for role, column in data.columns.items()})
 
 
 def _acceptance(made: xr.DataTree) -> dict[str, Any]:

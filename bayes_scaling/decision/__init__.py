@@ -7,6 +7,8 @@ from bayes_scaling.decision.counting import Transformers, recount
 from bayes_scaling.decision.decide import decide, plan_of
 from bayes_scaling.decision.design import next_runs, run_cards
 from bayes_scaling.decision.drivers import driven_by_data
+from bayes_scaling.decision.experts import routing
+from bayes_scaling.decision.experts_plan import best_experts, total_params
 from bayes_scaling.decision.filtering import best_pool
 from bayes_scaling.decision.items import (
     ComputeBudget,
@@ -51,6 +53,7 @@ __all__ = [
     "asymptotes",
     "batch_prior",
     "batch_tradeoff",
+    "best_experts",
     "best_pool",
     "break_even",
     "compute_to_reach",
@@ -70,6 +73,7 @@ __all__ = [
     "rates",
     "recommend",
     "recount",
+    "routing",
     "run_cards",
     "saturation",
     "sentence",
@@ -78,6 +82,7 @@ __all__ = [
     "size_to_reach",
     "step_allocation",
     "sweep_optima",
+    "total_params",
     "transfer",
     "wall_year",
 ]

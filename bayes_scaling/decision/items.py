@@ -304,22 +304,34 @@ class ServingMemory:
         2 in bfloat16, 1 in 8 bits.
     reserve : float, default 0.2
         Share that is kept for caches and activations.
+    total : float, default 1
+        All parameters over the active ones that plans count, 1 for a dense model: of one with
+        experts ``total_params(1.0, experts, share)``.
     """
 
     bytes: float
     bytes_per_param: float = 2.0
     reserve: float = 0.2
+    total: float = 1.0
 
     def __post_init__(self) -> None:
         one_number(self.bytes, "ServingMemory: positive bytes")
         one_number(self.bytes_per_param, "ServingMemory: positive bytes_per_param")
+        if not one_number(self.total, "ServingMemory: total, a ratio") >= 1:
+            msg = "ServingMemory: total, all parameters over the active ones, at least 1; found "
+            raise SpecError(msg + repr(self.total))
         if not 0 <= self.reserve < 1:
             msg = f"ServingMemory: reserve, a share of the memory below 1; found {self.reserve!r}"
             raise SpecError(msg)
 
+    @property
+    def params(self) -> float:
+        """All parameters that fit."""
+        return self.bytes * (1 - self.reserve) / self.bytes_per_param
+
     def used(self, params: Any, tokens: Any) -> Any:
         """Return bytes needed over bytes there are."""
-        return params * self.bytes_per_param / (self.bytes * (1 - self.reserve)) + 0.0 * tokens
+        return params * self.total / self.params + 0.0 * tokens
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ from bayes_scaling.laws.asymptote import Asymptote
 from bayes_scaling.laws.average import Average
 from bayes_scaling.laws.batch import CriticalBatch
 from bayes_scaling.laws.coupled import Coupled
+from bayes_scaling.laws.experts import ClarkMoE, Routed
+from bayes_scaling.laws.experts_joint import MoEJoint
 from bayes_scaling.laws.filtering import Filtering
 from bayes_scaling.laws.held import Held, PerDraw
 from bayes_scaling.laws.isoflop import IsoFlop
@@ -54,6 +56,7 @@ __all__ = [
     "Average",
     "BrokenPowerLaw",
     "Chinchilla",
+    "ClarkMoE",
     "Coupled",
     "CriticalBatch",
     "DataConstrained",
@@ -73,11 +76,13 @@ __all__ = [
     "KaplanND",
     "KaplanNS",
     "Law",
+    "MoEJoint",
     "Monotone",
     "NoiseScale",
     "PerDraw",
     "PowerLaw",
     "Repetition",
+    "Routed",
     "Tuning",
     "best_split",
     "bind",

@@ -10,6 +10,7 @@ from bayes_scaling.plots.compare import plot_compare
 from bayes_scaling.plots.curve import plot_curve
 from bayes_scaling.plots.decision import plot_lifetime, plot_next, plot_regret, plot_wall
 from bayes_scaling.plots.epochs import plot_epochs
+from bayes_scaling.plots.experts import plot_routing
 from bayes_scaling.plots.exponents import plot_exponents
 from bayes_scaling.plots.frontier import plot_frontier
 from bayes_scaling.plots.isoflop import plot_isoflop
@@ -37,6 +38,7 @@ __all__ = [
     "plot_posterior",
     "plot_regret",
     "plot_residuals",
+    "plot_routing",
     "plot_sizes",
     "plot_sweeps",
     "plot_wall",

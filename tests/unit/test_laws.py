@@ -43,6 +43,7 @@ CHOICES = {
     ],
     "kaplan_nd": [{}, {"floor": True}],
     "coupled": [{}, {"coupling": False}, {"ahead": False}],
+    "clark_moe": [{}, {"floor": True}],
     "power_law": [{}, {"floor": False}, {"of": "params"}, {"of": "tokens", "floor": False}],
     "m4": [{}, {"of": "tokens"}],
     "bnsl": [{}, {"breaks": 0}, {"breaks": 2}],
