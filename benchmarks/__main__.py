@@ -15,6 +15,7 @@ PROTOCOLS = (
     "P8",
     "P9",
     "P15",
+    "P22",
     "cbs",
     "lr_width",
     "decisions",
