@@ -21,6 +21,7 @@ from .criticism import (
 from .data.annealing import annealing_sums
 from .data.datasets import describe_dataset, fetch_dataset, list_datasets, load_dataset
 from .data.read import read_runs
+from .data.shapes import shapes
 from .data.simulate import simulate
 from .data.summary import summary
 from .decision import (
@@ -225,6 +226,7 @@ __all__ = [
     "sensitivity",
     "sentence",
     "setting_cost",
+    "shapes",
     "simulate",
     "size_penalty",
     "size_to_reach",
