@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_scaling._writing import percent
 from bayes_scaling.data.accounting import flops_6nd
 from bayes_scaling.data.numbers import one_number
 from bayes_scaling.decision._groups import Groups, costs, groups_of
@@ -210,6 +209,6 @@ def _said(out: xr.Dataset) -> str:
         f"the best at the proxy is the best at the target with probability "
         f"{float(out.kept.mean()):.2f}, and {float(out.kept_measured.mean()):.2f} if it is told by "
         f"one run each, which is expected to lose {nats:.2g} nats; "
-        f"{percent(float(out.pairs.mean()))} of pairs keep their order; only intercepts move with "
+        f"{float(out.pairs.mean()):.0%} of pairs keep their order; only intercepts move with "
         f"probability {out.attrs['only_intercepts']:.2f}."
     )

@@ -187,9 +187,9 @@ def test_prior_of_slopes_is_what_is_stated(fitted):
     sd = rng.lognormal(np.log(0.05), 0.8, 400_000)
     ours = np.mean(2 * st.norm.sf(np.log(1.1) / (np.sqrt(2) * sd)))
     assert np.mean(abs(one - two) > np.log(1.1)) == pytest.approx(ours, abs=0.01)
-    assert ours == pytest.approx(0.27, abs=0.01)
+    assert ours == pytest.approx(0.25, abs=0.005)  # between two groups, whatever s is
     center = np.mean(2 * st.norm.sf(np.log(1.1) / sd))
-    assert center == pytest.approx(0.15, abs=0.01)
+    assert center == pytest.approx(0.16, abs=0.005)  # of one from the population's
 
 
 def test_savage_and_dickey_is_the_ratio_of_known_densities(fitted):
@@ -298,7 +298,7 @@ def test_the_command_line_says_the_same(exact, tmp_path, capsys):
     assert "cost" in capsys.readouterr().err
 
 
-def test_what_cannot_be_compared_is_refused(exact, fitted):
+def test_what_cannot_be_compared_is_refused(exact):
     with pytest.raises(SpecError, match=r"did you mean 'base'|Groups: base, new, other"):
         bs.speedup(exact, "bas", 1e20)
     with pytest.raises(SpecError, match="give `at`"):
