@@ -14,7 +14,7 @@ from bayes_scaling.data.accounting import flops_6nd
 from bayes_scaling.decision.allocate import PER_TOKEN
 from bayes_scaling.decision.reach import LEAST, MOST, STEPS
 from bayes_scaling.errors import FitFileError, SpecError
-from bayes_scaling.laws import Monotone, best_split, irreducible, splits
+from bayes_scaling.laws import best_split, irreducible, splits
 from bayes_scaling.laws._protocol import sizes
 from bayes_scaling.program import GROUP_SD, GROUP_SD_ELSE, GROUP_SD_SIGMA, Program
 from bayes_scaling.results import carries_runs, model_of, theta_of
@@ -79,6 +79,12 @@ class Groups:
         return np.where(never, np.inf, np.exp(high))
 
     @property
+    def per_6nd(self) -> dict[str, float]:
+        """The FLOP of the runs per 6ND, of the groups whose runs the fit carries."""
+        found = zip(self.names, np.asarray(self.reach["cost"], float), strict=True)
+        return {name: float(value) for name, value in found if np.isfinite(value)}
+
+    @property
     def middle(self) -> float:
         """The amount at the law's reference sizes."""
         ref = sizes(self.law)
@@ -97,7 +103,7 @@ def groups_of(fit: xr.DataTree) -> Groups:
     """
     model = model_of(fit)
     law = model.law
-    falls = isinstance(law, Monotone) and tuple(law.decreasing) == tuple(law.inputs)
+    falls = tuple(getattr(law, "decreasing", ())) == tuple(law.inputs)
     if not splits(law) and not (len(law.inputs) == 1 and falls):
         msg = (
             f"law {law.name!r} reads {', '.join(law.inputs)}: groups are compared under a law of "
@@ -113,7 +119,7 @@ def groups_of(fit: xr.DataTree) -> Groups:
         raise SpecError(msg)
     names = tuple(str(g) for g in posterior[column].values)
     if len(names) < 2:
-        msg = f"{column!r} has one group, {names[0]!r}: there is nothing to compare it with"
+        msg = f"{column!r} has one group, {', '.join(names)}: there is nothing to compare it with"
         raise SpecError(msg)
     theta = {}
     for name in names:
@@ -167,11 +173,11 @@ def costs(groups: Groups, given: Any) -> dict[str, float]:
         msg = f"cost: law {groups.law.name!r} reads {groups.of} itself; leave it out"
         raise SpecError(msg)
     if isinstance(given, str) and given == "table":
-        found = groups.reach["cost"]
-        if found.isna().any():
+        found = groups.per_6nd
+        if len(found) < len(groups.names):
             msg = "cost='table': the fit does not carry its runs; give cost={group: FLOP per 6ND}"
             raise FitFileError(msg)
-        return {name: float(found[name]) for name in groups.names}
+        return found
     if not isinstance(given, Mapping):
         msg = f"cost: '6ND', 'table', or a mapping of group to FLOP per 6ND; found {given!r}"
         raise SpecError(msg)

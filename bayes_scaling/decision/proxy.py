@@ -184,7 +184,7 @@ def _measured(
     if lacking:
         msg = f"the scatter of a run depends on {', '.join(lacking)}, which no scale here says"
         raise SpecError(msg)
-    seen = {c: np.asarray(x[c]) for c in model.observation.inputs}
+    seen: dict[str, Any] = {c: np.asarray(x[c]) for c in model.observation.inputs}
     if "flops" in seen:
         seen["flops_ref"] = flops_reference(fit)
     out = []

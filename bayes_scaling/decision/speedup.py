@@ -233,8 +233,7 @@ def _at_zero(draws: np.ndarray) -> float:
 
 
 def _caution(groups: Groups, price: dict[str, float]) -> str:
-    found = groups.reach["cost"]
-    told = {n: float(found[n]) for n in groups.names if np.isfinite(found[n])}
+    told = groups.per_6nd
     if len(told) < 2 or any(v != 1 for v in price.values()):
         return ""
     if max(told.values()) < 1.05 * min(told.values()):

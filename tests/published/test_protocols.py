@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import p1, p2, p3, p5, p8, p9, p22
+from benchmarks import p1, p2, p3, p5, p8, p9
 from tests.helpers import needs_real_tables
 
 
@@ -16,10 +16,4 @@ def test_protocol_on_a_real_table(protocol):
 @pytest.mark.parametrize("protocol", [p5, p8], ids=["P5", "P8"])
 def test_protocol_on_simulated_tables(protocol):
     report = protocol.run()
-    assert report.verdict == "PASS", report.markdown()
-
-
-@pytest.mark.slow
-def test_recipes_are_compared_and_simulated_ones_come_out():
-    report = p22.run()
     assert report.verdict == "PASS", report.markdown()
