@@ -210,28 +210,36 @@ def test_savage_and_dickey_is_the_ratio_of_known_densities(fitted):
     )
 
 
+def paired(seed):
+    """Return runs whose pairs miss the law together, and the pooling that compares them."""
+    rng = np.random.default_rng(seed)
+    runs = runs_of(seed, sigma=0.002)
+    budgets = len(runs) // 2
+    runs["loss"] *= np.exp(np.tile(0.02 * rng.normal(size=budgets), 2))
+    runs["pair"] = np.tile([f"pair {i}" for i in range(budgets)], 2)
+    return runs, Pooling("arch", (("E", "shared"), ("a0", "free"), ("alpha", "free")))
+
+
+def test_a_cluster_reaches_across_groups_where_it_is_said_to():
+    runs, free = paired(5)
+    for across, count in ((True, len(runs) // 2), (False, len(runs))):
+        seen = bs.Clustered("pair", along="", across=across)
+        ready = prepare(bs.ScalingModel(bs.PowerLaw("flops"), seen, pooling=free), runs)
+        assert len(set(ready.data["x"]["cluster"][: len(runs)])) == count
+
+
+@pytest.mark.slow
 def test_pairs_narrow_the_difference():
     """Where pairs of runs miss the law together, the speed-up is known twice as well or better."""
-    rng = np.random.default_rng(5)
-    runs = runs_of(5, sigma=0.002)
-    budgets = len(runs) // 2
-    shared = np.tile(0.02 * rng.normal(size=budgets), 2)
-    runs["loss"] *= np.exp(shared)
-    runs["pair"] = np.tile([f"pair {i}" for i in range(budgets)], 2)
-    free = Pooling("arch", (("E", "shared"), ("a0", "free"), ("alpha", "free")))
-    seen = {
-        "apart": bs.Clustered("pair", along=""),
-        "paired": bs.Clustered("pair", along="", across=True),
-    }
+    runs, free = paired(5)
     width = {}
-    for name, observation in seen.items():
-        model = bs.ScalingModel(bs.PowerLaw("flops"), observation, pooling=free)
+    for across in (True, False):
+        seen = bs.Clustered("pair", along="", across=across)
+        model = bs.ScalingModel(bs.PowerLaw("flops"), seen, pooling=free)
         found = bs.speedup(bs.fit(model, runs, method="laplace"), "base", 1e19)
-        width[name] = float(np.log(found.speedup).std())
-        assert abs(float(np.log(found.speedup).mean()) - np.log(1.5)) < 4 * width[name]
-    assert width["paired"] < 0.5 * width["apart"]
-    paired = prepare(bs.ScalingModel(bs.PowerLaw("flops"), seen["paired"], pooling=free), runs)
-    assert len(set(paired.data["x"]["cluster"][: len(runs)])) == budgets
+        width[across] = float(np.log(found.speedup).std())
+        assert abs(float(np.log(found.speedup).mean()) - np.log(1.5)) < 4 * width[across]
+    assert width[True] < 0.5 * width[False]
 
 
 def test_regret_and_ranks_of_a_proxy_are_those_of_the_draws(exact):
