@@ -82,16 +82,10 @@ def proxy(
 
     Examples
     --------
-    >>> import numpy as np, bayes_scaling as bs
-    >>> c = np.tile(np.geomspace(1e18, 1e21, 16), 2)
-    >>> mix = np.repeat(["web", "books"], 16)
-    >>> saved = np.where(mix == "web", 2.0, 1.0)
-    >>> runs = {"flops": c, "mix": mix, "loss": 1.8 + (saved * c / 1e18) ** -0.15}
-    >>> model = bs.ScalingModel(bs.PowerLaw("flops"), bs.Normal(),
-    ...                         pooling=bs.Pooling("mix", (("E", "shared"),)))
-    >>> found = bs.proxy(bs.fit(model, runs, seed=0), 1e19, 1e23)
+    >>> import bayes_scaling as bs
+    >>> found = bs.proxy(bs.load_posterior("xlstm"), 1e19, 1e23)
     >>> found.attrs["choice"], found.attrs["verdict"]
-    ('web', 'the proxy decides')
+    ('xlstm', 'undecided')
     """
     trust = warn_if_untrusted(fit)
     groups = groups_of(fit)

@@ -109,16 +109,10 @@ def speedup(
 
     Examples
     --------
-    >>> import numpy as np, bayes_scaling as bs
-    >>> c = np.tile(np.geomspace(1e18, 1e21, 16), 2)
-    >>> arch = np.repeat(["old", "new"], 16)
-    >>> saved = np.where(arch == "new", 2.0, 1.0)
-    >>> runs = {"flops": c, "arch": arch, "loss": 1.8 + (saved * c / 1e18) ** -0.15}
-    >>> model = bs.ScalingModel(bs.PowerLaw("flops"), bs.Normal(),
-    ...                         pooling=bs.Pooling("arch", (("E", "shared"),)))
-    >>> found = bs.speedup(bs.fit(model, runs, seed=0), "old", 1e20)
+    >>> import bayes_scaling as bs
+    >>> found = bs.speedup(bs.load_posterior("xlstm"), "llama", [1e19, 1e21])
     >>> found.speedup.median(("chain", "draw")).round(1).values.tolist()
-    [[2.0]]
+    [[1.1, 1.5]]
     """
     trust = warn_if_untrusted(fit)
     groups = groups_of(fit)
