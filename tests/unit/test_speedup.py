@@ -228,20 +228,6 @@ def test_a_cluster_reaches_across_groups_where_it_is_said_to():
         assert len(set(ready.data["x"]["cluster"][: len(runs)])) == count
 
 
-@pytest.mark.slow
-def test_pairs_narrow_the_difference():
-    """Where pairs of runs miss the law together, the speed-up is known twice as well or better."""
-    runs, free = paired(5)
-    width = {}
-    for across in (True, False):
-        seen = bs.Clustered("pair", along="", across=across)
-        model = bs.ScalingModel(bs.PowerLaw("flops"), seen, pooling=free)
-        found = bs.speedup(bs.fit(model, runs, method="laplace"), "base", 1e19)
-        width[across] = float(np.log(found.speedup).std())
-        assert abs(float(np.log(found.speedup).mean()) - np.log(1.5)) < 4 * width[across]
-    assert width[True] < 0.5 * width[False]
-
-
 def test_regret_and_ranks_of_a_proxy_are_those_of_the_draws(exact):
     found = bs.proxy(exact, 1e18, 1e24)
     base, to = found.loss_base.values, found.loss_to.values
