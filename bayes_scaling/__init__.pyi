@@ -21,6 +21,7 @@ from .criticism import (
 from .data.annealing import annealing_sums
 from .data.datasets import describe_dataset, fetch_dataset, list_datasets, load_dataset
 from .data.read import read_runs
+from .data.shapes import shapes
 from .data.simulate import simulate
 from .data.summary import summary
 from .decision import (
@@ -58,6 +59,7 @@ from .decision import (
     noise_scale,
     plan_of,
     plan_table,
+    proxy,
     rates,
     recommend,
     recount,
@@ -68,6 +70,7 @@ from .decision import (
     setting_cost,
     size_penalty,
     size_to_reach,
+    speedup,
     step_allocation,
     sweep_optima,
     total_params,
@@ -231,6 +234,7 @@ __all__ = [
     "plots",
     "predict",
     "predictive_p",
+    "proxy",
     "rates",
     "read_runs",
     "recommend",
@@ -245,9 +249,11 @@ __all__ = [
     "sensitivity",
     "sentence",
     "setting_cost",
+    "shapes",
     "simulate",
     "size_penalty",
     "size_to_reach",
+    "speedup",
     "stacking",
     "step_allocation",
     "summary",

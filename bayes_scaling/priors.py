@@ -187,6 +187,23 @@ def loosen(prior: Prior, value: np.ndarray) -> np.ndarray:
     return value
 
 
+def tighten(prior: Prior, loose: np.ndarray) -> np.ndarray:
+    """Return the value of an unconstrained one: what `loosen` undoes.
+
+    Examples
+    --------
+    >>> from bayes_scaling.param import Prior
+    >>> from bayes_scaling.priors import loosen, tighten
+    >>> prior = Prior.of("Beta", a=4, b=2)
+    >>> round(float(tighten(prior, loosen(prior, 0.7))), 12)
+    0.7
+    """
+    support = KINDS[prior.dist].support
+    if support == "positive":
+        return np.exp(loose)
+    return 1 / (1 + np.exp(-loose)) if support == "unit" else loose
+
+
 def values(prior: Prior, statistics: Mapping[str, float]) -> dict[str, float]:
     """Return the numbers of a prior for one table: what `distribution` reads.
 

@@ -210,7 +210,7 @@ def _clusters(model: ScalingModel, runs: pd.DataFrame) -> dict[str, np.ndarray]:
         return {}
     names = runs[seen.by].astype(str) if seen.by else sweeps(runs, list(model.law.inputs))
     pairs = pd.Series(list(names))
-    if model.pooling:  # runs of two groups are two, whatever they are called
+    if model.pooling and not seen.across:  # runs of two groups are two, whatever they are called
         pairs = pairs.str.cat(runs[model.pooling.column].astype(str).to_numpy(), sep="\0")
     return {CLUSTER: pd.factorize(pairs)[0].astype(float)}
 

@@ -17,6 +17,7 @@ PROTOCOLS = (
     "P14",
     "P15",
     "P21",
+    "P22",
     "cbs",
     "lr_width",
     "decisions",

@@ -12,7 +12,7 @@ from bayes_scaling import __version__
 from bayes_scaling._terminal import complain, flush
 from bayes_scaling.cli.asking import allocate, predict
 from bayes_scaling.cli.backtesting import backtest
-from bayes_scaling.cli.comparing import compare
+from bayes_scaling.cli.comparing import compare, speedup
 from bayes_scaling.cli.deciding import decide, gate, next_
 from bayes_scaling.cli.demo import demo
 from bayes_scaling.cli.fitting import check, fit
@@ -37,7 +37,9 @@ app = App(
     help_format="markdown",
     version=__version__,
 )
-ASKING = fit, check, compare, backtest, predict, allocate, recommend, decide, next_, gate
+ASKING = (
+    fit, check, compare, backtest, predict, allocate, speedup, recommend, decide, next_, gate
+)  # fmt: skip
 COMMANDS = demo, *ASKING  # in order of use
 for place, command in enumerate(COMMANDS):
     app.command(

@@ -1,20 +1,28 @@
-"""`compare`: which law to plan by, and the fit that averages them."""
+"""`compare`: which law to plan by; `speedup`: which recipe, and what it saves."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from bayes_scaling._terminal import Steps, console
+from bayes_scaling._terminal import Steps, console, interval_cells, interval_table, to_number
+from bayes_scaling._writing import flop, number
 from bayes_scaling.cli._common import (
     AS_IT_IS,
     UNTRUSTED,
     Json,
     Numbers,
+    Pairs,
     Reading,
     bs,
     emit,
+    fit_from,
+    pairs,
+    quantiles,
     runs_from,
+    trust_status,
+    untrusted_once,
+    warning,
 )
 from bayes_scaling.errors import SpecError
 
@@ -89,3 +97,83 @@ def compare(
             screen.print(f"\nwrote {out}", soft_wrap=True, markup=False)
             screen.print(f"next: bayes-scaling decide {out} --budget 1e24", soft_wrap=True)
     return None if found.trust == "trusted" else UNTRUSTED
+
+
+def speedup(
+    fit: str,
+    /,
+    *,
+    baseline: str,
+    at: Numbers | None = None,
+    cost: Pairs | None = None,
+    plot: Path | None = None,
+    seed: int = 0,
+    json: Json = False,
+) -> int:
+    """Say how many times less compute the other groups of a pooled fit need than a baseline.
+
+    `bayes-scaling speedup xlstm --baseline llama --at 1e21 --cost llama=1.30 --cost xlstm=0.91`
+
+    Parameters
+    ----------
+    fit : str
+        A file that `fit` wrote, or the name of a model card, for its published posterior.
+    baseline : str
+        The group that the others are measured by.
+    at : list of float, FLOP
+        Compute of the baseline, such as 1e21; may be repeated.
+    cost : list of GROUP=NUMBER
+        Training FLOP of a group per 6ND, 1 without it; "table" takes them from the fit's runs.
+    plot : Path
+        Where to write the picture of speed-ups, such as speedup.png; of two or more places.
+    seed : int
+        Of the draws of the prior.
+    json : bool
+        Write JSON to standard output, and nothing else.
+    """
+    given = list(cost or ())
+    price = "table" if given == ["table"] else "6ND"
+    if given and price == "6ND":
+        price = {k: to_number(v) for k, v in pairs("--cost", given).items()}
+    with untrusted_once():
+        found = bs.speedup(fit_from(fit), baseline, at, cost=price, seed=seed)
+    if plot:
+        bs.plots.plot_speedup(found).figure.savefig(plot)
+    trust = found.attrs["trust"]
+    rows = [
+        {
+            "group": str(name),
+            "at": float(found["at"][i]),
+            "speedup": quantiles(found[["speedup"]].isel(group=[g], at=[i]))["speedup"],
+            "faster": float(found["faster"][g, i]),
+            "never": float(found["never"][g, i]),
+        }
+        for g, name in enumerate(found["group"].values)
+        for i in range(found.sizes["at"])
+    ]
+    if json:
+        alone = ("steeper", "equivalent", "savage_dickey", "overlap", "cost")
+        groups = {
+            str(name): {
+                **{k: float(found[k][g]) for k in alone},
+                "cross": dict(zip(found["place"].values, found["cross"][g].values, strict=True)),
+                "crossover": quantiles(found[["crossover"]].isel(group=[g]))["crossover"],
+            }
+            for g, name in enumerate(found["group"].values)
+        }
+        emit({"fit": fit, "trust": trust, "baseline": baseline, "speedups": rows,
+              "groups": groups, "said": found.attrs["verdict"]})  # fmt: skip
+        return trust_status(trust)
+    screen = console()
+    table = interval_table(f"Speed-up over {baseline}{warning(trust)}")
+    for row in rows:
+        what = f"{row['group']} at {flop(row['at'])}"
+        table.add_row(what, *interval_cells(row["speedup"], number))
+    screen.print(table)
+    said = [
+        *found.attrs["verdict"],
+        *([found.attrs["caution"]] if "caution" in found.attrs else []),
+    ]
+    for text in said:
+        screen.print(text, soft_wrap=True, markup=False)
+    return trust_status(trust)

@@ -122,6 +122,10 @@ _add("heads", "heads", "count", "size",
      "n_heads, n_head, num_heads, num_attention_heads, attention_heads", "attention heads")
 _add("ffn_width", "units", "count", "size",
      "d_ff, ffn_dim, ffn_hidden_size, intermediate_size", "feed-forward width")
+_add("aspect_ratio", "units per layer", "positive", "plain", "", "width over depth; see `shapes`")
+_add("head_dim", "units", "positive", "plain", "d_head, d_k, head_size",
+     "width of an attention head; see `shapes`")
+_add("ffn_ratio", "1", "positive", "plain", "", "feed-forward width over width; see `shapes`")
 _add("experts", "experts", "count", "size",
      "n_experts, num_experts", "experts per routed layer, 1 for a dense model")
 _add("vocab_size", "tokens", "count", "size", "vocab, n_vocab, vocabulary_size", "vocabulary")

@@ -26,9 +26,11 @@ from bayes_scaling.decision.items import (
 )
 from bayes_scaling.decision.lifetime import break_even, implied_demand, lifetime
 from bayes_scaling.decision.noise_scale import batch_prior, noise_scale
+from bayes_scaling.decision.proxy import proxy
 from bayes_scaling.decision.rates import rates
 from bayes_scaling.decision.reach import compute_to_reach, iso_loss, saturation, size_to_reach
 from bayes_scaling.decision.repetition import epochs
+from bayes_scaling.decision.speedup import speedup
 from bayes_scaling.decision.steps import size_penalty, step_allocation
 from bayes_scaling.decision.transfer import sweep_optima, transfer
 from bayes_scaling.decision.tuning import recommend, setting_cost
@@ -70,6 +72,7 @@ __all__ = [
     "noise_scale",
     "plan_of",
     "plan_table",
+    "proxy",
     "rates",
     "recommend",
     "recount",
@@ -80,6 +83,7 @@ __all__ = [
     "setting_cost",
     "size_penalty",
     "size_to_reach",
+    "speedup",
     "step_allocation",
     "sweep_optima",
     "total_params",

@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from bayes_scaling._writing import percent, size
 from bayes_scaling.data.numbers import one_number
 from bayes_scaling.decision._tuning import one_of_them, theta_at, tuning_of, unit_of
 from bayes_scaling.errors import FitFileError, SpecError
@@ -43,7 +44,7 @@ def transfer(
         allows; `penalty`, what the power law says the old setting loses at `to`, as `tolerance`;
         `penalty_new`, that with two sweeps' own scatter. Attributes: `transfers`, the probability
         that ``|rise| < rope``; `harmless`, that `penalty_new` is below the tolerance; `verdict`,
-        "transfers" (above 0.95), "does not" (below 0.05) or "undecided".
+        "transfers" (above 0.95), "does not" (below 0.05) or "undecided"; `said`, a sentence.
 
     Raises
     ------
@@ -93,9 +94,18 @@ def transfer(
     inside = float((abs(rise) < rope).mean())
     verdict = "transfers" if inside > 0.95 else "does not" if inside < 0.05 else "undecided"
     out = {"rise": rise, "rope": rope, "penalty": penalty, "penalty_new": own}
+    harmless = float((own < tolerance).mean())
+    share = (
+        f"{tolerance:.2g} nats" if law.scale == "linear" else f"{percent(tolerance)} of the loss"
+    )
+    said = (
+        f"{knob} tuned at {along} {size(base)} and kept at {size(to)} loses no more than {share} "
+        f"with probability {harmless:.2f}"
+    )
     attrs = {
         "transfers": inside,
-        "harmless": float((own < tolerance).mean()),
+        "harmless": harmless,
+        "said": said,
         "verdict": verdict,
         "knob": knob,
         "along": along,
@@ -128,13 +138,16 @@ def sweep_optima(fit: xr.DataTree, knob: str | None = None) -> xr.Dataset:
     Raises
     ------
     SpecError
-        Another law, or no such knob.
+        Another law, one with a level, which has no sweeps, or no such knob.
     FitFileError
         The fit does not carry its runs.
     """
     trust = warn_if_untrusted(fit)
     law = tuning_of(fit)
     knob = one_of_them("knob", knob, law.knobs)
+    if law.level:
+        msg = "the table is one surface, without sweeps: ask `transfer` or `recommend`"
+        raise SpecError(msg)
     pooling = model_of(fit).pooling
     data, y = _runs(fit)
     column = pooling.column if pooling else ""

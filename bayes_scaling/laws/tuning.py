@@ -10,12 +10,15 @@ from typing import Any, ClassVar, Literal
 
 from bayes_scaling.errors import SpecError
 from bayes_scaling.laws._protocol import LAWS, Inputs, Reference, Theta, namespace, relative, sizes
+from bayes_scaling.laws.joint import FLOOR, SHARE, SLOPE, exponent_param, intercept_param
 from bayes_scaling.laws.rules import RULES
 from bayes_scaling.param import Param, Prior
 
 SHORT = {"batch_size_tokens": "batch"}
 CLOSE = 0.02  # |t| below which the series of the bowl is exact and its closed form cancels
 FAR = 20.0  # ln of a loss ratio, and exponent of a bowl, that no run gets to
+SHAPES = ("aspect_ratio", "head_dim", "ffn_ratio", "depth")
+BEND, BEND_OF_SHAPE = 0.02, 0.01  # of the loss, in ln of the knob: shapes matter less
 MOVES = {  # of the optimum of a knob along an input; of any other pair Normal(0, 0.2)
     ("lr", "width"): (-0.5, 0.5),
     ("lr", "params"): (-0.4, 0.3),
@@ -44,6 +47,11 @@ class Tuning:
         for losses that go to nearly nothing.
     reference : tuple of (str, float), optional
         Sizes that inputs are divided by; the geometric means of the training table unless given.
+    level : str, default ""
+        The size that the best loss falls with, ``L* = E + A / X^alpha``, such as "params" where
+        data grow with size. Then the table is one surface and holds no sweeps: no two runs need
+        agree in anything, as where width and depth are all that differs. Without it every sweep
+        has a best loss of its own.
     rule : str, optional
         A published rule, such as "step-law": the optima of the knobs that it sets are then counted
         from it, ``opt_k`` over what it says and ``rise_k_x`` beyond its own exponents, so that 1
@@ -71,7 +79,8 @@ class Tuning:
     ever faster above it, as with a learning rate; s = 0 is the parabola.
     ``kappa_i = curvature_i prod_x (x / x0)^fade_i_x``.
 
-    Parameters, with k a knob's name (`batch` of `batch_size_tokens`): ``l0`` = L*, ``opt_k`` in
+    Parameters, with k a knob's name (`batch` of `batch_size_tokens`): ``l0`` = L*, or of a `level`
+    ``E``, ``a0`` = A X0^-alpha and ``alpha``; ``opt_k`` in
     units of the knob's reference, ``curvature_k`` = kappa (a factor of two costs about
     ``0.24 kappa`` of the loss), ``skew_k``, ``rise_k_x``, ``fade_k_x``, ``follow_k_j``,
     ``knee_k_j`` and ``drift_k_j_x``, x being what the best of j moves along. A table of several
@@ -104,6 +113,7 @@ class Tuning:
     scale: Literal["log", "linear"] = "log"
     reference: Reference | None = None
     rule: str | None = None
+    level: str = ""
 
     name: ClassVar[str] = "tuning"
     outcome: ClassVar[str] = "loss"
@@ -120,6 +130,9 @@ class Tuning:
         if self.rule is not None and not set(RULES[self.rule].knobs) & set(knobs):
             sets = ", ".join(RULES[self.rule].knobs)
             msg = f"rule {self.rule!r} sets {sets}, and none of the knobs {', '.join(knobs)}"
+            raise SpecError(msg)
+        if self.level in knobs and self.level:
+            msg = f"level: {self.level!r} is a knob, and what the best loss falls with is a size"
             raise SpecError(msg)
         every = [*knobs, *(x for xs in along for x in xs)]
         bad = not knobs or len(set(knobs)) < len(knobs) or len(along) != len(knobs)
@@ -139,8 +152,9 @@ class Tuning:
 
     @property
     def fixed(self) -> tuple[str, ...]:
-        """The sizes that the optima move along, the same within a sweep."""
-        return tuple(dict.fromkeys(x for knob in self.knobs for x in self.moves(knob)))
+        """The sizes that the level and the optima move along, the same within a sweep."""
+        level = (self.level,) if self.level else ()
+        return tuple(dict.fromkeys((*level, *(x for k in self.knobs for x in self.moves(k)))))
 
     def moves(self, knob: str) -> tuple[str, ...]:
         """Return the sizes that the best value of a knob moves along."""
@@ -150,21 +164,25 @@ class Tuning:
 
     @property
     def swept(self) -> tuple[str, ...]:
-        """The inputs that differ within a sweep."""
-        return self.knobs
+        """The inputs that differ within a sweep: all of them where the table is one surface."""
+        return self.inputs if self.level else self.knobs
 
     @property
     def params(self) -> tuple[Param, ...]:
         """The parameters under these choices."""
         level = Prior.of("LogNormal", median=1.0, sigma=0.3, times="min_loss")
-        bend: dict[str, Any] = {"median": 0.02, "sigma": 1.0}
+        bend: dict[str, Any] = {"sigma": 1.0}
         unit, of = "1", "ln loss"
         if self.scale == "linear":
             unit, of, bend = "nat/token", "the loss", {**bend, "times": "mean_loss"}
         out = [Param("l0", level, "nat/token", "loss of a sweep's best setting", (1.5, 4.0),
                      "intercept")]  # fmt: skip
+        if self.level:
+            x = self.level
+            out = [FLOOR, intercept_param("a0", x, SHARE), exponent_param("alpha", x, SLOPE)]
         for i, knob in enumerate(self.knobs):
             k, ruled = short(knob), knob in self._ruled
+            bend = {**bend, "median": BEND_OF_SHAPE if knob in SHAPES else BEND}
             units = f"what rule {self.rule} says" if ruled else "its reference"
             out += [
                 Param(f"opt_{k}", Prior.of("LogNormal", median=1.0, sigma=1.5), "1",
@@ -256,10 +274,13 @@ class Tuning:
 
     def __call__(self, theta: Theta, x: Inputs) -> Any:
         """Evaluate the loss, nat/token."""
-        excess = self.excess(theta, x)
-        if self.scale == "linear":
-            return theta["l0"] + excess
-        return theta["l0"] * namespace(theta, x).exp(excess)
+        xp, excess = namespace(theta, x), self.excess(theta, x)
+        if self.level:
+            fall = xp.exp(-theta["alpha"] * relative(self, x, self.level, xp))
+            best = theta["E"] + theta["a0"] * fall
+        else:
+            best = theta["l0"]
+        return best + excess if self.scale == "linear" else best * xp.exp(excess)
 
     def tolerated(self, theta: Theta, x: Inputs, knob: str, excess: float) -> Any:
         """Return how far, in ln, `knob` may miss its best either way before `excess` is lost.
@@ -270,6 +291,8 @@ class Tuning:
 
     def to_paper(self, theta: Theta) -> dict[str, Any]:
         """Return the powers of raw units: ``log_k``, ``log_curvature_k`` and ``log_knee_k_j``.
+
+        Of a level ``log_A``, with ``L* = E + e^(log_A) / X^alpha``.
 
         ``knob* = e^(log_k) prod x^rise``, times what the rule says if there is one,
         ``kappa = e^(log_curvature_k) prod x^fade``, and the ratio of a knee
@@ -282,6 +305,8 @@ class Tuning:
             for x in along:
                 log = log - theta[f"{slope}_{x}"] * xp.log(ref[x])
             out[raw] = log
+        if self.level:
+            out["log_A"] = xp.log(out.pop("a0")) + theta["alpha"] * xp.log(ref[self.level])
         return out
 
     def from_paper(self, paper: Mapping[str, Any]) -> dict[str, Any]:
@@ -293,6 +318,8 @@ class Tuning:
             for x in along:
                 log = log + paper[f"{slope}_{x}"] * xp.log(ref[x])
             out[name] = xp.exp(log)
+        if self.level:
+            out["a0"] = xp.exp(out.pop("log_A") - paper["alpha"] * xp.log(ref[self.level]))
         return out
 
     @property

@@ -55,6 +55,9 @@ class ReadsClusters(Protocol):
     along: str
     """The column along which rows of a cluster grow unlike, positive numbers; "" for none."""
 
+    across: bool
+    """Whether a cluster reaches across the groups of a pooled model."""
+
 
 CLUSTER, MEASURED = "cluster", "measured"
 NO_CLUSTER = -1.0

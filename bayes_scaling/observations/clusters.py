@@ -46,6 +46,10 @@ class Clustered:
         "" where it is not: an effect of the whole run.
     scale, noise
         As in `StudentT`.
+    across : bool, default False
+        Whether a cluster reaches across the groups of a pooled model, as in paired designs: recipes
+        trained with the same seeds, data order or sizes, whose difference is then known better
+        than either. Otherwise runs of two groups never share a cluster.
 
     Notes
     -----
@@ -79,6 +83,7 @@ class Clustered:
     along: str = "tokens"
     scale: Scale = "log"
     noise: Noise = "constant"
+    across: bool = False
     name: ClassVar[str] = "clustered"
 
     @property

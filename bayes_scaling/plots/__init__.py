@@ -19,6 +19,7 @@ from bayes_scaling.plots.pareto import plot_pareto
 from bayes_scaling.plots.posterior import plot_posterior
 from bayes_scaling.plots.residuals import plot_residuals
 from bayes_scaling.plots.sizes import plot_sizes
+from bayes_scaling.plots.speedup import plot_ranks, plot_speedup
 from bayes_scaling.plots.tuning import plot_optimum, plot_sweeps
 
 __all__ = [
@@ -36,10 +37,12 @@ __all__ = [
     "plot_optimum",
     "plot_pareto",
     "plot_posterior",
+    "plot_ranks",
     "plot_regret",
     "plot_residuals",
     "plot_routing",
     "plot_sizes",
+    "plot_speedup",
     "plot_sweeps",
     "plot_wall",
 ]

@@ -15,7 +15,7 @@ from bayes_scaling._writing import flop, number, size
 from bayes_scaling.cli import app, main
 from bayes_scaling.cli.asking import allocate, predict
 from bayes_scaling.cli.backtesting import backtest
-from bayes_scaling.cli.comparing import compare
+from bayes_scaling.cli.comparing import compare, speedup
 from bayes_scaling.cli.deciding import decide, gate, next_
 from bayes_scaling.cli.demo import demo
 from bayes_scaling.cli.fitting import check, fit
@@ -29,6 +29,7 @@ COMMANDS = {
     "check": check,
     "backtest": backtest,
     "compare": compare,
+    "speedup": speedup,
     "predict": predict,
     "allocate": allocate,
     "decide": decide,

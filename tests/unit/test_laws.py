@@ -64,6 +64,8 @@ CHOICES = {
         {"along": ("width",), "scale": "linear"},
         {"knobs": ("lr", "batch_size_tokens"), "along": (("params", "tokens"), ("tokens",))},
         {"knobs": ("lr", "batch_size_tokens"), "along": (("params",), ()), "rule": "step-law"},
+        {"knobs": ("aspect_ratio",), "along": ("params",), "level": "params"},
+        {"knobs": ("lr",), "level": "tokens", "scale": "linear"},
     ],
 }
 SIZES = ("params", "tokens")
