@@ -23,6 +23,7 @@ from .data.datasets import describe_dataset, fetch_dataset, list_datasets, load_
 from .data.read import read_runs
 from .data.simulate import simulate
 from .data.summary import summary
+from .data.validation import by_validation
 from .decision import (
     ComputeBudget,
     DataWall,
@@ -40,6 +41,7 @@ from .decision import (
     allocate,
     batch_prior,
     batch_tradeoff,
+    best_mixture,
     break_even,
     compute_to_reach,
     critical_batch,
@@ -81,6 +83,8 @@ from .laws import (
     IsoFlop,
     KaplanND,
     KaplanNS,
+    MixingExp,
+    MixingScale,
     NoiseScale,
     PowerLaw,
     Repetition,
@@ -135,6 +139,8 @@ __all__ = [
     "KaplanND",
     "KaplanNS",
     "LossTarget",
+    "MixingExp",
+    "MixingScale",
     "MoneyBudget",
     "NoiseScale",
     "Normal",
@@ -165,8 +171,10 @@ __all__ = [
     "backtest_table",
     "batch_prior",
     "batch_tradeoff",
+    "best_mixture",
     "bootstrap",
     "break_even",
+    "by_validation",
     "calibrate",
     "check",
     "compare",

@@ -21,6 +21,7 @@ from bayes_scaling.decision.items import (
     StepLimit,
 )
 from bayes_scaling.decision.lifetime import break_even, implied_demand, lifetime
+from bayes_scaling.decision.mixture import best_mixture
 from bayes_scaling.decision.noise_scale import batch_prior, noise_scale
 from bayes_scaling.decision.rates import rates
 from bayes_scaling.decision.reach import compute_to_reach, iso_loss, saturation, size_to_reach
@@ -47,6 +48,7 @@ __all__ = [
     "allocate",
     "batch_prior",
     "batch_tradeoff",
+    "best_mixture",
     "break_even",
     "compute_to_reach",
     "critical_batch",

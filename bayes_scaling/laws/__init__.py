@@ -11,6 +11,7 @@ from bayes_scaling.laws._protocol import (
     HasRanges,
     HasScatter,
     HasShares,
+    HasShareSlopes,
     HasSweeps,
     HasZeros,
     Law,
@@ -37,6 +38,7 @@ from bayes_scaling.laws.coupled import Coupled
 from bayes_scaling.laws.held import Held
 from bayes_scaling.laws.isoflop import IsoFlop
 from bayes_scaling.laws.joint import Chinchilla, KaplanND
+from bayes_scaling.laws.mixtures import MixingExp, MixingScale
 from bayes_scaling.laws.noise_scale import NoiseScale
 from bayes_scaling.laws.repetition import Repetition
 from bayes_scaling.laws.single import M4, BrokenPowerLaw, PowerLaw
@@ -60,6 +62,7 @@ __all__ = [
     "HasOptimum",
     "HasRanges",
     "HasScatter",
+    "HasShareSlopes",
     "HasShares",
     "HasSweeps",
     "HasZeros",
@@ -68,6 +71,8 @@ __all__ = [
     "KaplanND",
     "KaplanNS",
     "Law",
+    "MixingExp",
+    "MixingScale",
     "Monotone",
     "NoiseScale",
     "PowerLaw",
