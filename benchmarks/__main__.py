@@ -17,6 +17,7 @@ PROTOCOLS = (
     "P15",
     "cbs",
     "lr_width",
+    "mixtures",
     "decisions",
     "ladders",
     "far",

@@ -61,6 +61,22 @@ class Region:
         scale = at[rows, k - 1] + along * (at[rows, k] - at[rows, k - 1])
         return np.clip(scale[:, None] * scaled, self.low, self.high)
 
+    def ends(self, mixture: np.ndarray) -> list[np.ndarray]:
+        """Return where a mixture (domain,) may go: one share to a bound, the rest in proportion."""
+        if len(self.corners) != len(mixture) or not np.array_equal(
+            self.corners, np.eye(len(mixture))
+        ):
+            return list(self.corners)
+        out, w = [], np.maximum(mixture, LEAST)[None]
+        for j in range(len(mixture)):
+            rest = np.arange(len(mixture)) != j
+            least = max(self.low[j], 1 - self.high[rest].sum())
+            most = min(self.high[j], 1 - self.low[rest].sum())
+            for share in (least, most):
+                low, high = (np.where(rest, v, share) for v in (self.low, self.high))
+                out.append(Region(self.corners, low, high).within(w)[0])
+        return out
+
     def lowest(self, slope: np.ndarray) -> np.ndarray:
         """Return the least of ``slope @ w`` over the region, (row,): the cheapest are filled up."""
         order = np.argsort(slope, axis=1)

@@ -24,7 +24,9 @@ from bayes_scaling.results import SAMPLES
 
 AT_A_BOUND = 1e-3  # share
 MOVED = 0.05  # share: a change that a plan would notice
-MEMBERS = 256  # draws whose optimum is tried as a member of the credible set
+MEMBERS = 128  # draws whose optimum is tried as a member of the credible set
+DRAWS = 1000  # that say how far the set goes
+HALVES = 10  # of the way from the best mixture to an end of the region
 SURE, UNSURE = 0.95, 0.05
 
 
@@ -214,13 +216,39 @@ def _at(
         if known is not None and np.isfinite(known.loss).any():
             first = int(np.nanargmin(known.loss))
             out |= {"ranking": names[first], "ranking_regret": each[:, first].mean()}
-    thin = share[:: -(-len(share) // MEMBERS)]
-    members = [r for r in (*thin, best[0], *tried)
+    members = [r for r in (*share[:: -(-len(share) // MEMBERS)], best[0], *tried)
                if (aim.value(r[None], at) - loss <= tolerance).mean() >= probability]  # fmt: skip
+    if members:
+        members += _reach(aim, at, best[0], region, loss + tolerance, probability)
     held = np.array(members) if members else np.full((1, len(domains)), np.nan)
     out |= {"low": ("domain", held.min(axis=0)), "high": ("domain", held.max(axis=0))}
     return xr.Dataset(out, coords={"domain": domains, "mixture": names} if names else
                       {"domain": domains})  # fmt: skip
+
+
+def _reach(
+    aim: Aim,
+    at: Mapping[str, float],
+    best: np.ndarray,
+    region: Region,
+    limit: np.ndarray,
+    probability: float,
+) -> list[np.ndarray]:
+    """Go from the best mixture towards every end of the region as far as the loss allows.
+
+    The loss of every draw is convex along the way, so those that allow a point allow all before.
+    """
+    some = np.arange(0, len(limit), -(-len(limit) // DRAWS))
+    out = []
+    for end in region.ends(best):
+        near, far = 0.0, 1.0
+        for _ in range(HALVES):
+            middle = (near + far) / 2
+            loss = aim.value((best + middle * (end - best))[None], at, some)
+            fine = (loss <= limit[some]).mean() >= probability
+            near, far = (middle, far) if fine else (near, middle)
+        out.append(best + near * (end - best))
+    return out
 
 
 def _verdict(out: xr.Dataset, tolerance: float, probability: float) -> str:

@@ -67,7 +67,8 @@ def plot_mixture(found: xr.Dataset, *, ax: Any = None) -> Figure:
     style.legend([left, right], own, 3)
     trust = str(found.attrs.get("trust", "trusted"))
     of = f"for {found.attrs['target']}" if found.attrs.get("target", " ").strip() else ""
-    style.heading(left, own, f"Best mixture {of}"[:90].rstrip(), BANDS, trust)
+    style.heading(left, own, f"Best mixture {of}"[:60].rstrip(), BANDS, trust)
+    style.heading(right, own, "What other mixtures lose", "dashed: what is as good", "trusted")
     return left.figure  # pyright: ignore[reportReturnType]
 
 
@@ -84,7 +85,15 @@ def _shares(ax: Any, ends: list[xr.Dataset]) -> None:
                 label="trained")  # fmt: skip
         if (kinds == "default").any():
             usual = one["mixture_share"].values[kinds == "default"][0]
-            ax.plot(x, usual, "D", color=style.VERMILLION, markersize=6, zorder=6, label="default")
+            ax.plot(
+                x - 0.13,
+                usual,
+                "D",
+                color=style.VERMILLION,
+                markersize=6,
+                zorder=6,
+                label="default",
+            )
     low, high = one["low"].values, one["high"].values
     share, by = float(one.attrs["probability"]), float(one.attrs["tolerance"])
     ax.vlines(x + 0.3, low, high, color=style.GREEN, linewidth=5, alpha=0.45,
@@ -93,9 +102,9 @@ def _shares(ax: Any, ends: list[xr.Dataset]) -> None:
     for i, end in enumerate(ends):
         q = end["share"].quantile(style.PROBS, dim=SAMPLES).transpose("quantile", "domain").values
         label = "best of every draw" + _where(end)
-        style.interval_bars(ax, x + (0.12 * i if i else 0.0), q, colors[i], label)
-    ax.plot(x, one["best"].values, "*", color=style.INK, markersize=10, markeredgecolor="white",
-            zorder=7, label="best on average")  # fmt: skip
+        style.interval_bars(ax, x + 0.12 * i, q, colors[i], label)
+    look = {"color": style.INK, "markersize": 10, "markeredgecolor": "white", "zorder": 7}
+    ax.plot(x - 0.13, one["best"].values, "*", label="best on average", **look)
     ax.set_xticks(x, domains, rotation=30 if max(map(len, domains)) > 6 else 0)
     ax.set(ylabel="share of the training data", ylim=(-0.02, None))
 

@@ -13,6 +13,7 @@ from bayes_scaling.data.record import RECORD
 from bayes_scaling.decision._simplex import GAP, Region, inside, minimise
 from bayes_scaling.errors import FitFileError, SpecError, TableError
 from bayes_scaling.laws import Chinchilla, MixingExp, MixingScale
+from bayes_scaling.results import dataset, tree
 
 THREE = ("web", "code", "books")
 SIZES = (("params", 1e8), ("tokens", 2e9))
@@ -142,7 +143,7 @@ def test_slopes_are_the_derivatives(law):
 
 
 def test_the_loss_is_convex_in_the_mixture_where_no_gamma_is_above_one():
-    a, b, middle = mixtures(500, 1), mixtures(500, 2), None
+    a, b = mixtures(500, 1), mixtures(500, 2)
     for law in (MixingExp(THREE), MixingScale(THREE, reference=SIZES)):
         theta = drawn(law, 500)
         theta = {k: np.minimum(v, 1.0) if k.startswith("gamma") else v for k, v in theta.items()}
@@ -342,6 +343,19 @@ def test_the_credible_set_holds_the_best_and_grows_with_the_tolerance(fits):
     assert np.all((small.low <= small.best + 1e-9) & (small.best <= small.high + 1e-9))
 
 
+def test_the_credible_set_goes_as_far_as_the_loss_allows(fits):
+    """Of two domains it is an interval; its ends lose the tolerance with the probability asked."""
+    found = bs.best_mixture(fits, {"news": 1, "python": 1}, tolerance=0.02,
+                            within={"books": (0.0, 0.0)})  # fmt: skip
+    for end in (found.low, found.high):
+        web = float(end.sel(domain="web"))
+        usual = {"web": web, "code": 1 - web, "books": 0.0}
+        one = bs.best_mixture(fits, {"news": 1, "python": 1}, usual, within={"books": (0.0, 0.0)})
+        sure = (one.mixture_regret.sel(mixture="default") <= 0.02).mean()
+        assert 0.85 < float(sure) <= 1.0
+    assert float((found.high - found.low).sel(domain="web")) > 0.1
+
+
 def test_mixtures_are_sought_where_they_were_trained_unless_asked_otherwise(fits):
     trained = np.asarray([fits["news"]["constant_data"][d].values for d in THREE])
     found = bs.best_mixture(fits, "python")
@@ -406,6 +420,74 @@ def test_a_law_without_shares_has_no_best_mixture():
         bs.best_mixture(bs.load_posterior("chinchilla"))
 
 
+def scaled(joint, spread=0.0, draws=200, tilt=0.6):
+    """A posterior of a law along scale that was never fitted: what is asked of it is arithmetic."""
+    law = MixingScale(("web", "code"), joint=joint, term="exp",
+                      reference=(("web", 0.5), ("code", 0.5), *SIZES))  # fmt: skip
+    rng, shape = np.random.default_rng(0), (1, draws)
+    theta = {"E": 1.5, "pure_web": 0.15, "pure_code": 0.5, "a0": 0.4, "b0": 0.4, "alpha": 0.3,
+             "beta": 0.3, "u_web": tilt, "u_code": -tilt, "v_web": 0.0, "v_code": 0.0}  # fmt: skip
+    noise = {"sigma": 0.01, "nu": 10.0}
+    values = {p.name: theta[p.name] + spread * rng.normal(size=shape) for p in law.params}
+    values |= {k: np.full(shape, v) for k, v in noise.items()}
+    return tree({"posterior": dataset(values)}, bs.ScalingModel(law), sampling=[])
+
+
+TWO = {"params": [1e8, 1e11], "tokens": [2e9, 2e12]}
+
+
+def test_the_optimum_of_the_additive_law_is_the_same_at_every_scale():
+    found = bs.best_mixture(scaled(joint=False, spread=0.01), at=TWO, within="anywhere")
+    assert found.share.dims == ("chain", "draw", "point", "domain")
+    assert found.params.values.tolist() == TWO["params"]
+    assert float(abs(found["shift"]).max()) < 1e-12
+    assert float(found.moves) == 0.0
+    assert "does not move with scale" in found.attrs["verdict"]
+
+
+def test_an_optimum_that_moves_with_scale_is_told_from_one_that_may():
+    at = {"params": [1e8, 1e11], "tokens": 2e12}
+    sure = bs.best_mixture(scaled(joint=True, spread=0.001), at=at, within="anywhere")
+    assert float(sure.moves) == 1.0
+    assert "the optimum moves with scale" in sure.attrs["verdict"]
+    share = sure.share.isel(draw=0, chain=0).sel(domain="code")
+    assert share[1] < share[0] - 0.05  # code lowers A, which matters less to large models
+    unsure = bs.best_mixture(scaled(True, 0.02, tilt=0.2), at=at, within="anywhere")
+    assert 0.05 < float(unsure.moves) < 0.95
+    assert "may or may not move" in unsure.attrs["verdict"]
+
+
+def test_the_optimum_along_scale_is_what_a_search_finds():
+    fit, at = scaled(joint=True, spread=0.05, draws=5), {"params": 3e8, "tokens": 1e10}
+    found = bs.best_mixture(fit, at=at, within="anywhere")
+    theta = {k: v.values[0, :, None] for k, v in fit["posterior"].to_dataset().items()}
+    web = np.linspace(0, 1, 20_001)
+    model = MixingScale(("web", "code"), joint=True, term="exp",
+                        reference=(("web", 0.5), ("code", 0.5), *SIZES))  # fmt: skip
+    loss = model(theta, {"web": web, "code": 1 - web, **at})
+    np.testing.assert_allclose(found.loss.values[0, :, 0], loss.min(axis=1), atol=GAP)
+    np.testing.assert_allclose(
+        found.share.sel(domain="web").values[0, :, 0], web[loss.argmin(axis=1)], atol=0.02
+    )
+
+
+@pytest.mark.parametrize(("at", "match"), [
+    (None, "params, tokens of the planned run not given"),
+    ({"params": 1e9}, "tokens of the planned run not given"),
+    ({"params": 1e9, "tokens": -1}, "positive tokens"),
+    ({"params": [1e9, 1e10], "tokens": [1e9, 1e10, 1e11]}, "2 of params, 3 of tokens"),
+])  # fmt: skip
+def test_sizes_of_planned_runs_that_are_none(at, match):
+    with pytest.raises(SpecError, match=match):
+        bs.best_mixture(scaled(joint=False), at=at, within="anywhere")
+
+
+def test_a_law_along_scale_with_its_mixture_held_can_be_planned_with():
+    held = bs.hold(scaled(joint=True, spread=0.01), web=0.4, code=0.6)
+    plan = bs.allocate(held, budget=1e21)
+    assert np.isfinite(plan.params_opt).all()
+
+
 def test_the_picture(fits):
     found = bs.best_mixture(fits, {"news": 0.5, "python": 0.5}, {"web": 1.0})
     figure = bs.plots.plot_mixture(found)
@@ -413,5 +495,8 @@ def test_the_picture(fits):
     assert [t.get_text() for t in left.get_xticklabels()] == list(THREE)
     assert "regret" in right.get_xlabel()
     assert "default" in [t.get_text() for t in right.get_yticklabels()]
+    moved = bs.best_mixture(scaled(True, 0.01), at=TWO, within="anywhere")
+    labels = bs.plots.plot_mixture(moved).axes[0].get_legend_handles_labels()[1]
+    assert "best of every draw at 1.0e+08 params, 2.0e+09 tokens" in labels
     with pytest.raises(SpecError, match="plot_mixture draws what"):
         bs.plots.plot_mixture(xr.Dataset())
