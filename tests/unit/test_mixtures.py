@@ -14,6 +14,8 @@ from bayes_scaling.decision._simplex import GAP, Region, inside, minimise
 from bayes_scaling.errors import FitFileError, SpecError, TableError
 from bayes_scaling.laws import Chinchilla, MixingExp, MixingScale
 from bayes_scaling.results import dataset, tree
+from benchmarks import mixtures as protocol
+from tests.helpers import needs_real_tables
 
 THREE = ("web", "code", "books")
 SIZES = (("params", 1e8), ("tokens", 2e9))
@@ -415,6 +417,49 @@ def test_questions_that_are_none(fits, ask, match):
         bs.best_mixture(fits, **ask)
 
 
+def pooled_and_apart(draws=50):
+    """The same draws as a pooled posterior, and as one for every set."""
+    law = MixingExp(THREE, reference=tuple(dict.fromkeys(THREE, 1 / 3).items()))
+    rng, shape = np.random.default_rng(3), (1, draws)
+    each = {
+        k: {n: v * np.exp(0.02 * rng.normal(size=shape)) for n, v in theta.items()}
+        for k, theta in TRUE.items()
+    }
+    noise = {"sigma": np.full(shape, 0.01), "nu": np.full(shape, 10.0)}
+    apart = {
+        k: tree({"posterior": dataset({**v, **noise})}, bs.ScalingModel(law), sampling=[])
+        for k, v in each.items()
+    }
+    groups = {f"{n}_group": np.stack([each[k][n] for k in TRUE], -1) for n in TRUE["news"]}
+    dims = dict.fromkeys(groups, ("validation",))
+    free = tuple((p.name, "free") for p in law.params)
+    model = bs.ScalingModel(law, pooling=bs.Pooling("validation", free))
+    draws_ = dataset({**groups, **noise}, dims, {"validation": list(TRUE)})
+    return tree({"posterior": draws_}, model, sampling=[]), apart
+
+
+def test_a_pooled_fit_is_a_fit_for_every_set():
+    pooled, apart = pooled_and_apart()
+    aim = {"python": 1.0, "news": 3.0}
+    one, many = (bs.best_mixture(f, aim, within="anywhere") for f in (pooled, apart))
+    xr.testing.assert_allclose(one, many)
+    with pytest.raises(SpecError, match="weights of the validation sets news, python"):
+        bs.best_mixture(pooled, within="anywhere")
+    with pytest.raises(SpecError, match="news: a pooled fit holds several sets by itself"):
+        bs.best_mixture({"news": pooled}, aim)
+    fewer = {**apart, "python": apart["python"].isel(draw=slice(20))}
+    fewer["python"].attrs = apart["python"].attrs
+    with pytest.raises(SpecError, match="different numbers of draws"):
+        bs.best_mixture(fewer, aim, within="anywhere")
+
+
+def test_a_set_of_no_weight_does_not_count():
+    _, apart = pooled_and_apart()
+    both = bs.best_mixture(apart, {"news": 1.0, "python": 0.0}, within="anywhere")
+    alone = bs.best_mixture({"news": apart["news"]}, "news", within="anywhere")
+    xr.testing.assert_allclose(both, alone)
+
+
 def test_a_law_without_shares_has_no_best_mixture():
     with pytest.raises(SpecError, match="has no shares of a mixture"):
         bs.best_mixture(bs.load_posterior("chinchilla"))
@@ -500,3 +545,20 @@ def test_the_picture(fits):
     assert "best of every draw at 1.0e+08 params, 2.0e+09 tokens" in labels
     with pytest.raises(SpecError, match="plot_mixture draws what"):
         bs.plots.plot_mixture(xr.Dataset())
+
+
+@needs_real_tables
+def test_the_published_groups_are_the_weighted_losses_of_their_sets():
+    """What the authors predict at 30,000 steps was observed at 410M, and is what they fitted."""
+    runs = bs.load_dataset("mixing_redpajama")
+    runs = runs[(runs["model_size"] == "410M") & (runs["step"] == 30_000)].set_index("ratio")
+    published = bs.load_dataset("mixing_redpajama_predictions")
+    published = published[published["step"] == 30_000]
+    errors = bs.describe_dataset("mixing_redpajama_predictions").published["mean_abs_error_30k"]
+    for group, members in protocol.GROUPS.items():
+        theirs = published[published["domain"] == group].set_index("ratio")
+        weights = pd.Series({f"loss_{m}": protocol.WEIGHTS[m] for m in members})
+        ours = (runs[weights.index] * weights / weights.sum()).sum(axis=1)[theirs.index]
+        assert np.abs(ours - theirs["loss_observed"]).max() < 2e-4, group
+        off = np.abs(theirs["loss_predicted"] - theirs["loss_observed"]).mean()
+        assert off == pytest.approx(errors[group], abs=6e-5), group
