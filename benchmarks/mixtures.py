@@ -1,6 +1,7 @@
 """Data mixtures of Ye et al. 2024: held-out mixtures against their predictions and baselines."""
 
 import time
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 import bayes_scaling as bs
+from bayes_scaling.data.numbers import values_of
 from bayes_scaling.errors import BayesScalingError
 from benchmarks.report import Report
 
@@ -50,8 +52,9 @@ def run() -> Report:
         report.gate("data sets mixing_*", "", str(error).splitlines()[0], ok=False)
         return report
     published = _whole(published, _domains(published))
-    fitted = published[published["step"] == 30_000]
-    _target(report, tables["redpajama"], published[published["step"] == 100_000], fitted)
+    fitted = _rows(published, published["step"] == 30_000)
+    held = _rows(published, published["step"] == 100_000)
+    _target(report, tables["redpajama"], held, fitted)
     _held_out(report, tables, fitted)
     return report
 
@@ -64,44 +67,39 @@ def _target(report: Report, runs: pd.DataFrame, held: pd.DataFrame, fitted: pd.D
     """
     domains = _domains(held)
     small = runs["ratio"].isin(fitted["ratio"]) & (runs["model_size"] != "1B")
-    train = runs[small & runs["step"].isin(STEPS)]
-    columns = {
-        "mixing_scale": bs.ScalingModel(bs.MixingScale(domains, term="exp"), bs.Clustered()),
-        "with joint=True": bs.ScalingModel(
-            bs.MixingScale(domains, joint=True, term="exp"), bs.Clustered()
-        ),
-    }
-    theirs = np.abs(held["loss_predicted"] - held["loss_observed"]).mean()
-    for name, model in columns.items():
-        errors, hits, seconds, engines = [], 0, [], []
-        for group in GROUPS:
-            rows = held[held["domain"] == group]
-            seen = rows["loss_observed"].to_numpy()
-            start = time.perf_counter()
-            fit = bs.fit(model, _of(train, group))
-            seconds.append(time.perf_counter() - start)
-            engines.append(fit.attrs["method"])
-            at = {**{d: rows[d].to_numpy() for d in domains}, **TARGET}
-            low, middle, high = bs.predict(fit, at)["loss_run"].quantile(
-                LEVEL, ("chain", "draw")
-            ).values  # fmt: skip
-            errors += list(np.abs(middle - seen))
-            hits += int(np.sum((low < seen) & (seen < high)))
-        ours, of = float(np.mean(errors)), len(errors)
-        said = f"{name}, 1B at 100k: mean |error|, nats"
-        covered = f"{name}, 1B at 100k: in 95 % intervals"
-        if name == "mixing_scale":
-            report.gate(said, f"{theirs:.4f}", f"{ours:.4f}", ours <= theirs)
-            report.gate(covered, f">= {COVERED} of {of}", f"{hits}", hits >= COVERED)
-        else:
-            report.show(said, f"{theirs:.4f}", f"{ours:.4f}")
-            report.show(covered, "", f"{hits} of {of}")
-        what = ", ".join(sorted(set(engines)))
-        report.show(f"{name}: a fit, seconds", "", f"{np.median(seconds):.1f}, {what}")
+    train = _rows(runs, small & runs["step"].isin(STEPS))
+    model = bs.ScalingModel(bs.MixingScale(domains, term="exp"), bs.Clustered())
+    theirs = float(np.abs(held["loss_predicted"] - held["loss_observed"]).mean())
+    errors, hits, seconds, engines = [], 0, [], []
+    for group in GROUPS:
+        rows = _rows(held, held["domain"] == group)
+        seen = values_of(rows, "loss_observed")
+        start = time.perf_counter()
+        fit = bs.fit(model, _of(train, group))
+        seconds.append(time.perf_counter() - start)
+        engines.append(fit.attrs["method"])
+        at = {**{d: values_of(rows, d) for d in domains}, **TARGET}
+        low, middle, high = np.quantile(_predicted(fit, at), LEVEL, axis=0)
+        errors += list(np.abs(middle - seen))
+        hits += int(np.sum((low < seen) & (seen < high)))
+        said = ", ".join(
+            f"{m:.3f} ({a:.3f}, {b:.3f})" for a, m, b in zip(low, middle, high, strict=True)
+        )
+        report.show(f"{group} at 1B, 100k steps", ", ".join(f"{v:.3f}" for v in seen), said)
+    ours, of = float(np.mean(errors)), len(errors)
+    report.gate("1B at 100k: mean |error|, nats", f"{theirs:.4f}", f"{ours:.4f}", ours <= theirs)
+    report.gate(
+        "1B at 100k: in 95 % intervals", f">= {COVERED} of {of}", f"{hits}", hits >= COVERED
+    )
+    what = ", ".join(sorted(set(engines)))
+    report.show("1B at 100k: a fit, seconds", "", f"{np.median(seconds):.1f}, {what}")
 
 
 def _held_out(report: Report, tables: Mapping[str, Any], fitted: pd.DataFrame) -> None:
-    """Leave out every mixture of one size and step, and predict it from the others."""
+    """Leave out every mixture of one size and step, and predict it from the others.
+
+    Of 20 mixtures of seven domains no fit is trusted: those are fewer than two runs a parameter.
+    """
     theirs = np.abs(fitted["loss_predicted"] - fitted["loss_observed"]).mean()
     report.show("RedPajama 410M at 30k: the authors, who fitted it", f"{theirs:.4f}", "")
     three = {n: (n,) for n in ("books3", "github", "pile_cc")}
@@ -115,9 +113,9 @@ def _held_out(report: Report, tables: Mapping[str, Any], fitted: pd.DataFrame) -
         runs = tables[name]
         keys = ("mix_set", "model_size", "step")
         here = np.logical_and.reduce([runs[k] == v for k, v in zip(keys, where, strict=True)])
-        one = runs[here].drop_duplicates("ratio", keep="last").reset_index(drop=True)
-        ours, near, line, hits, lost, seconds = _each_left_out(one, groups)
-        least, share = min(near, line), hits
+        one = _rows(runs, here).drop_duplicates("ratio", keep="last").reset_index(drop=True)
+        ours, near, line, share, lost, seconds = _each_left_out(one, groups)
+        least = min(near, line)
         report.gate(
             f"{title}, each mixture left out: mean |error|",
             f"nearest {NEAREST} {near:.4f}, line {line:.4f}", f"{ours:.4f}", ours <= least,
@@ -135,7 +133,7 @@ def _held_out(report: Report, tables: Mapping[str, Any], fitted: pd.DataFrame) -
 
 def _each_left_out(one: pd.DataFrame, groups: Mapping[str, Any]) -> tuple[float, ...]:
     """Return mean errors of law, nearest mixtures and line, coverage, fits flagged, seconds."""
-    domains = [d for d in _domains(one) if one[d].notna().all()]
+    domains = [d for d in _domains(one) if not np.isnan(values_of(one, d)).any()]
     model = bs.ScalingModel(bs.MixingExp(tuple(domains)))
     shares, tables, truth = one[domains].to_numpy(float), {}, {}
     for group in groups:
@@ -166,12 +164,16 @@ def _each_left_out(one: pd.DataFrame, groups: Mapping[str, Any]) -> tuple[float,
     return (*means, float(np.mean(hits)), flagged, seconds)
 
 
-def _predicted(fit: Any, at: Mapping[str, float]) -> np.ndarray:
-    import warnings
-
+def _predicted(fit: Any, at: Mapping[str, Any]) -> np.ndarray:
+    """Return draws of what new runs would measure, (draw, run)."""
     with warnings.catch_warnings():  # how many are flagged is a line of the report
         warnings.simplefilter("ignore", bs.UntrustedFitWarning)
-        return bs.predict(fit, at)["loss_run"].to_numpy().ravel()
+        draws = bs.predict(fit, at)["loss_run"].stack(sample=("chain", "draw"))
+    return draws.transpose("sample", "point").values
+
+
+def _rows(table: pd.DataFrame, which: Any) -> pd.DataFrame:
+    return table.take(np.flatnonzero(which))
 
 
 def _table(name: str) -> pd.DataFrame:

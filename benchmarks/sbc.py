@@ -97,9 +97,9 @@ def mixtures() -> Inputs:
 
 def mixtures_along() -> Inputs:
     """Return eight mixtures of two domains on each of six sizes and data."""
-    cells = grid(params=(1e8, 3e9, 3), tokens=(2e9, 1e11, 2), share=(1.0, 8.0, 8))
-    share = (np.log(cells.pop("share")) / np.log(8.0)).round(6)  # evenly from 0 to 1
-    return {**cells, "p1": share, "p2": 1 - share}
+    cells = grid(params=(1e8, 3e9, 3), tokens=(2e9, 1e11, 2), share=(1.0, np.e, 8))
+    share = np.log(cells["share"]).round(6)  # evenly from 0 to 1
+    return {"params": cells["params"], "tokens": cells["tokens"], "p1": share, "p2": 1 - share}
 
 
 PLANE = "48 runs: 6 budgets of 6e18 to 3e21 FLOP, 8 sizes each, 2 to 300 tokens per parameter"

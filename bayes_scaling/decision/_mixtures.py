@@ -80,14 +80,16 @@ def aim_of(fit: Fits, target: Any) -> tuple[Aim, str]:
         No law of mixtures, laws that differ, a target that names no validation set, or none given
         where there are several.
     """
-    fits = {"": fit} if isinstance(fit, xr.DataTree) else dict(fit)
+    fits: dict[str, Any] = {"": fit}
+    if not isinstance(fit, xr.DataTree):
+        fits = dict(fit) if isinstance(fit, Mapping) else {}
     if not fits or not all(isinstance(f, xr.DataTree) for f in fits.values()):
         msg = f"a fit, or fits by the name of their validation set, are wanted; found {fit!r}"
         raise SpecError(msg)
     trust = list(dict.fromkeys(warn_if_untrusted(f) for f in fits.values()))
-    laws = [model_of(f).law for f in fits.values()]
+    laws: list[Any] = [model_of(f).law for f in fits.values()]
     for law in laws:
-        if not (isinstance(law, HasShares) and isinstance(law, HasShareSlopes)):
+        if not _mixes(law):
             msg = (
                 f"law {law.name!r} has no shares of a mixture; fit `mixing_exp`, or `mixing_scale` "
                 f"where runs differ in size"
@@ -98,14 +100,15 @@ def aim_of(fit: Fits, target: Any) -> tuple[Aim, str]:
             raise SpecError(msg)
     if isinstance(fit, xr.DataTree):
         pooling = model_of(fit).pooling
-        names = [str(g) for g in fit["posterior"][pooling.column].values] if pooling else [""]
-        found = [(law_of(fit), theta_of(fit, g or None)) for g in names]
+        groups = fit["posterior"].to_dataset()[pooling.column].values if pooling else [""]
+        names = [str(g) for g in groups]
+        found = [(laws[0], theta_of(fit, g or None)) for g in names]
     else:
         names = list(fits)
         if pooled := [n for n, f in fits.items() if model_of(f).pooling]:
             msg = f"{', '.join(pooled)}: a pooled fit holds several sets by itself; give it alone"
             raise SpecError(msg)
-        found = [(law_of(f), theta_of(f)) for f in fits.values()]
+        found = [(law, theta_of(f)) for law, f in zip(laws, fits.values(), strict=True)]
     weights = _weights(target, names)
     kept = [i for i, n in enumerate(names) if weights[n] > 0]
     posterior = next(iter(fits.values()))["posterior"]
@@ -126,9 +129,8 @@ def aim_of(fit: Fits, target: Any) -> tuple[Aim, str]:
     return Aim(laws[0], theta, of, sets, (draws[0], draws[1])), said
 
 
-def law_of(fit: xr.DataTree) -> Any:
-    """Return the law of a fit."""
-    return model_of(fit).law
+def _mixes(law: Any) -> bool:
+    return isinstance(law, HasShares) and isinstance(law, HasShareSlopes)
 
 
 def _at_one_reference(laws: list[Any], theta: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

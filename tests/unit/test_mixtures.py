@@ -463,6 +463,9 @@ def test_a_set_of_no_weight_does_not_count():
 def test_a_law_without_shares_has_no_best_mixture():
     with pytest.raises(SpecError, match="has no shares of a mixture"):
         bs.best_mixture(bs.load_posterior("chinchilla"))
+    for nothing in ({}, 3.0, {"news": 3.0}):
+        with pytest.raises(SpecError, match="a fit, or fits by the name"):
+            bs.best_mixture(nothing)  # pyright: ignore[reportArgumentType]
 
 
 def scaled(joint, spread=0.0, draws=200, tilt=0.6):
