@@ -98,7 +98,12 @@ def best_mixture(
     -----
     The loss is a weighted sum of convex functions of the shares, so the optimum of every draw is
     found by exponentiated gradient to within `gap` nats, which its own slope certifies. Expected
-    regret is E[L(r)] - E[min L] over the draws: `best` has the least of all in the region.
+    regret is E[L(r)] - E[min L] over the draws: `best` has the least of all in the region. The
+    optimum of a law whose exponents `gamma` exceed 1 may be one of several.
+
+    Neither fits of single sets nor a pooled one know that a run may miss the law of all sets
+    together: a weighted loss is then less sure than it says. A fit to the weighted loss itself,
+    as to one set, does.
 
     References
     ----------
