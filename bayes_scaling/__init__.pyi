@@ -24,6 +24,7 @@ from .data.read import read_runs
 from .data.shapes import shapes
 from .data.simulate import simulate
 from .data.summary import summary
+from .data.validation import by_validation
 from .decision import (
     ComputeBudget,
     DataWall,
@@ -43,6 +44,7 @@ from .decision import (
     batch_prior,
     batch_tradeoff,
     best_experts,
+    best_mixture,
     best_pool,
     break_even,
     compute_to_reach,
@@ -94,6 +96,8 @@ from .laws import (
     IsoFlop,
     KaplanND,
     KaplanNS,
+    MixingExp,
+    MixingScale,
     MoEJoint,
     NoiseScale,
     PowerLaw,
@@ -154,6 +158,8 @@ __all__ = [
     "KaplanND",
     "KaplanNS",
     "LossTarget",
+    "MixingExp",
+    "MixingScale",
     "MoEJoint",
     "MoneyBudget",
     "NoiseScale",
@@ -188,9 +194,11 @@ __all__ = [
     "batch_prior",
     "batch_tradeoff",
     "best_experts",
+    "best_mixture",
     "best_pool",
     "bootstrap",
     "break_even",
+    "by_validation",
     "calibrate",
     "check",
     "compare",

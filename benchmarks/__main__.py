@@ -20,6 +20,7 @@ PROTOCOLS = (
     "P22",
     "cbs",
     "lr_width",
+    "mixtures",
     "decisions",
     "ladders",
     "far",

@@ -112,6 +112,19 @@ def routers() -> Inputs:
     return grid(params=(1.5e7, 1.3e9, 6), experts=(1.0, 512.0, 8))
 
 
+def mixtures() -> Inputs:
+    """Return 32 mixtures of two domains."""
+    share = np.linspace(0.0, 1.0, 32)
+    return {"p1": share, "p2": 1 - share}
+
+
+def mixtures_along() -> Inputs:
+    """Return eight mixtures of two domains on each of six sizes and data."""
+    cells = grid(params=(1e8, 3e9, 3), tokens=(2e9, 1e11, 2), share=(1.0, np.e, 8))
+    share = np.log(cells["share"]).round(6)  # evenly from 0 to 1
+    return {"params": cells["params"], "tokens": cells["tokens"], "p1": share, "p2": 1 - share}
+
+
 PLANE = "48 runs: 6 budgets of 6e18 to 3e21 FLOP, 8 sizes each, 2 to 300 tokens per parameter"
 LADDER = "48 runs of 1e17 to 1e22 FLOP"
 ROUTERS = "48 runs: 6 sizes of 1.5e7 to 1.3e9 active parameters, 1 to 512 experts"
@@ -150,6 +163,11 @@ DESIGNS = {
     "routed": Design(ROUTERS, routers),
     "moe_joint": Design(ROUTED, routed_plane),
     "cbs": Design(BATCHES, batches),
+    "mixing_exp": Design("32 mixtures of two domains, from one alone to the other", mixtures),
+    "mixing_scale": Design(
+        "48 runs: 8 mixtures of two domains at 3 sizes of 1e8 to 3e9, 2e9 and 1e11 tokens",
+        mixtures_along,
+    ),
     "noise_scale": Design(BATCHES, batches, bs.Gamma()),
     "tuning": Design(
         "24 learning rates of 1e-4 to 3e-2, one sweep", lambda: grid(lr=(1e-4, 3e-2, 24))
@@ -203,8 +221,9 @@ def table(law: Any, x: Inputs) -> pd.DataFrame:
     runs = pd.DataFrame({**x, law.outcome: law({p.name: middle(p) for p in law.params}, x)})
     if {"params", "tokens"} <= set(x):
         runs["flops"] = flops_6nd(x["params"], x["tokens"])
-    counts = [c for c in runs if COLUMNS[c].kind == "count"]
-    return bs.read_runs(runs.round(dict.fromkeys(counts, 0)), require=(*law.inputs, law.outcome))
+    counts = [c for c in runs if c in COLUMNS and COLUMNS[c].kind == "count"]
+    known = [c for c in (*law.inputs, law.outcome) if c in COLUMNS]
+    return bs.read_runs(runs.round(dict.fromkeys(counts, 0)), require=known)
 
 
 def middle(param: Param) -> float:

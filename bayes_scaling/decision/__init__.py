@@ -25,6 +25,7 @@ from bayes_scaling.decision.items import (
     StepLimit,
 )
 from bayes_scaling.decision.lifetime import break_even, implied_demand, lifetime
+from bayes_scaling.decision.mixture import best_mixture
 from bayes_scaling.decision.noise_scale import batch_prior, noise_scale
 from bayes_scaling.decision.proxy import proxy
 from bayes_scaling.decision.rates import rates
@@ -56,6 +57,7 @@ __all__ = [
     "batch_prior",
     "batch_tradeoff",
     "best_experts",
+    "best_mixture",
     "best_pool",
     "break_even",
     "compute_to_reach",

@@ -11,6 +11,7 @@ from bayes_scaling.laws._protocol import (
     HasRanges,
     HasScatter,
     HasShares,
+    HasShareSlopes,
     HasSweeps,
     HasZeros,
     Law,
@@ -41,6 +42,7 @@ from bayes_scaling.laws.filtering import Filtering
 from bayes_scaling.laws.held import Held, PerDraw
 from bayes_scaling.laws.isoflop import IsoFlop
 from bayes_scaling.laws.joint import Chinchilla, KaplanND
+from bayes_scaling.laws.mixtures import MixingExp, MixingScale
 from bayes_scaling.laws.noise_scale import NoiseScale
 from bayes_scaling.laws.repetition import DataConstrained, Repetition
 from bayes_scaling.laws.single import M4, BrokenPowerLaw, PowerLaw
@@ -68,6 +70,7 @@ __all__ = [
     "HasOptimum",
     "HasRanges",
     "HasScatter",
+    "HasShareSlopes",
     "HasShares",
     "HasSweeps",
     "HasZeros",
@@ -76,6 +79,8 @@ __all__ = [
     "KaplanND",
     "KaplanNS",
     "Law",
+    "MixingExp",
+    "MixingScale",
     "MoEJoint",
     "Monotone",
     "NoiseScale",

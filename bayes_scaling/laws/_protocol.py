@@ -147,6 +147,15 @@ class HasShares(Protocol):
 
 
 @runtime_checkable
+class HasShareSlopes(Protocol):
+    """A law that says how its outcome falls as one share grows: its best mixture can be found."""
+
+    def slopes(self, theta: Theta, x: Inputs) -> dict[str, Any]:
+        """Return the derivative of the outcome in every share, all others as they are."""
+        ...
+
+
+@runtime_checkable
 class HasDerived(Protocol):
     """A law whose paper has parameters beside ours."""
 

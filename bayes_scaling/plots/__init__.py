@@ -15,6 +15,7 @@ from bayes_scaling.plots.exponents import plot_exponents
 from bayes_scaling.plots.frontier import plot_frontier
 from bayes_scaling.plots.isoflop import plot_isoflop
 from bayes_scaling.plots.loss import plot_loss
+from bayes_scaling.plots.mixture import plot_mixture
 from bayes_scaling.plots.pareto import plot_pareto
 from bayes_scaling.plots.posterior import plot_posterior
 from bayes_scaling.plots.residuals import plot_residuals
@@ -33,6 +34,7 @@ __all__ = [
     "plot_isoflop",
     "plot_lifetime",
     "plot_loss",
+    "plot_mixture",
     "plot_next",
     "plot_optimum",
     "plot_pareto",
