@@ -6,12 +6,15 @@ from bayes_scaling.laws._protocol import (
     HasDerived,
     HasFloor,
     HasIsoquant,
+    HasKnown,
     HasLatents,
     HasOptimum,
     HasRanges,
     HasScatter,
     HasShares,
     HasSweeps,
+    HasUpstream,
+    HasUsual,
     HasZeros,
     Law,
     Monotone,
@@ -34,6 +37,7 @@ from bayes_scaling.laws.annealing import Annealing
 from bayes_scaling.laws.average import Average
 from bayes_scaling.laws.batch import CriticalBatch
 from bayes_scaling.laws.coupled import Coupled
+from bayes_scaling.laws.emergence import Emergence, SigmoidCompute
 from bayes_scaling.laws.held import Held
 from bayes_scaling.laws.isoflop import IsoFlop
 from bayes_scaling.laws.joint import Chinchilla, KaplanND
@@ -41,6 +45,7 @@ from bayes_scaling.laws.noise_scale import NoiseScale
 from bayes_scaling.laws.repetition import Repetition
 from bayes_scaling.laws.single import M4, BrokenPowerLaw, PowerLaw
 from bayes_scaling.laws.steps import KaplanNS
+from bayes_scaling.laws.tasks import GadreError, Ladder
 from bayes_scaling.laws.tuning import Tuning
 
 __all__ = [
@@ -53,25 +58,32 @@ __all__ = [
     "Chinchilla",
     "Coupled",
     "CriticalBatch",
+    "Emergence",
+    "GadreError",
     "HasDerived",
     "HasFloor",
     "HasIsoquant",
+    "HasKnown",
     "HasLatents",
     "HasOptimum",
     "HasRanges",
     "HasScatter",
     "HasShares",
     "HasSweeps",
+    "HasUpstream",
+    "HasUsual",
     "HasZeros",
     "Held",
     "IsoFlop",
     "KaplanND",
     "KaplanNS",
+    "Ladder",
     "Law",
     "Monotone",
     "NoiseScale",
     "PowerLaw",
     "Repetition",
+    "SigmoidCompute",
     "Tuning",
     "best_split",
     "bind",

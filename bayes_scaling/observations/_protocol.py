@@ -56,6 +56,20 @@ class ReadsClusters(Protocol):
     """The column along which rows of a cluster grow unlike, positive numbers; "" for none."""
 
 
+@runtime_checkable
+class ReadsWitness(Protocol):
+    """An observation model of an outcome and of something measured with it, such as the loss.
+
+    A fit reads the column `witness`; a prediction draws it.
+    """
+
+    witness: ClassVar[str]
+
+    def draw_witness(self, rng: np.random.Generator, theta: Theta, x: Inputs) -> np.ndarray:
+        """Draw what would be measured beside the outcome."""
+        ...
+
+
 CLUSTER, MEASURED = "cluster", "measured"
 NO_CLUSTER = -1.0
 

@@ -54,6 +54,10 @@ CHOICES = {
         {"elbow": True},
         {"along": "tokens", "elbow": True},
     ],
+    "ladder": [{}, {"upstream": "flops", "shape": "gompertz"}, {"upstream": "loss"}],
+    "gadre_error": [{}, {"upstream": "params_tokens", "chance": 0.2}, {"upstream": "flops"}],
+    "sigmoid_compute": [{}, {"shape": "gompertz"}],
+    "emergence": [{}, {"breaks": 1, "floor": True, "length": 30.0}],
     "isoflop": [{}, {"frontier": "additive"}, {"shape": "quadratic"}],
     "tuning": [
         {},
@@ -114,7 +118,9 @@ monotone = laws(lambda law: isinstance(law, Monotone))
 of_loss = laws(lambda law: law.outcome == "loss")
 plane = laws(lambda law: law.inputs == SIZES and isinstance(law, HasOptimum))
 joint = laws(
-    lambda law: {"a0", "b0"} <= {p.name for p in law.params} and not isinstance(law, Anchored)
+    lambda law: {"a0", "b0"} <= {p.name for p in law.params}
+    and law.outcome == "loss"
+    and not isinstance(law, Anchored)
 )
 
 
