@@ -306,8 +306,11 @@ class BetaBinomialShare(Distribution):
         right, wrong = value * self.questions, (1 - value) * self.questions
         firm = 1 / jnp.maximum(self.spread**2, LEAST)
         a, b = self.share * firm, (1 - self.share) * firm
-        return _log_ways(right, wrong) + _rise(a, right) + _rise(b, wrong) - _rise(
-            firm, self.questions
+        return (
+            _log_ways(right, wrong)
+            + _rise(a, right)
+            + _rise(b, wrong)
+            - _rise(firm, self.questions)
         )
 
     def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
@@ -328,6 +331,35 @@ def _rise(x: Any, count: Any) -> Any:
     return log_gamma(x + count) - log_gamma(x)
 
 
+class FoldedShare(Distribution):
+    """A distribution about a share, what lies beyond 0 and 1 folded back: y from -y and 2 - y.
+
+    Parameters
+    ----------
+    about : Distribution
+        Of the real line, with next to nothing beyond -1 and 2.
+    """
+
+    arg_constraints = {}  # noqa: RUF012 (NumPyro reads a plain dict)
+    support: Any = constraints.unit_interval
+
+    def __init__(self, about: Any, *, validate_args: Any = None) -> None:
+        self.about = about
+        super().__init__(batch_shape=tuple(about.batch_shape), validate_args=validate_args)
+
+    @validate_sample
+    def log_prob(self, value: Any) -> Any:
+        """Return the log density."""
+        here = self.about.log_prob(value)
+        back = (self.about.log_prob(-value), self.about.log_prob(2 - value))
+        return here + jnp.log1p(sum(jnp.exp(v - here) for v in back))
+
+    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
+        """Draw."""
+        drawn = self.about.sample(key, sample_shape)
+        return jnp.clip(1 - jnp.abs(1 - jnp.abs(drawn)), 0.0, 1.0)
+
+
 class Beside(Distribution):
     """An outcome, beside something else that was measured with it.
 
@@ -340,10 +372,10 @@ class Beside(Distribution):
     """
 
     arg_constraints = {"other": constraints.real}  # noqa: RUF012 (NumPyro reads a plain dict)
+    support: Any = constraints.real
 
     def __init__(self, outcome: Any, other: Any, *, validate_args: Any = None) -> None:
         self.outcome, self.other = outcome, other
-        self.support: Any = outcome.support
         shape = jax.lax.broadcast_shapes(jnp.shape(other), tuple(outcome.batch_shape))
         super().__init__(batch_shape=shape, validate_args=validate_args)
 

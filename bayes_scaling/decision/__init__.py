@@ -25,6 +25,7 @@ from bayes_scaling.decision.noise_scale import batch_prior, noise_scale
 from bayes_scaling.decision.rates import rates
 from bayes_scaling.decision.reach import compute_to_reach, iso_loss, saturation, size_to_reach
 from bayes_scaling.decision.steps import size_penalty, step_allocation
+from bayes_scaling.decision.tasks import compute_for_task, rank_agreement, task_forecast
 from bayes_scaling.decision.transfer import sweep_optima, transfer
 from bayes_scaling.decision.tuning import recommend, setting_cost
 from bayes_scaling.decision.wall import data_wall, wall_year
@@ -48,6 +49,7 @@ __all__ = [
     "batch_prior",
     "batch_tradeoff",
     "break_even",
+    "compute_for_task",
     "compute_to_reach",
     "critical_batch",
     "data_wall",
@@ -61,6 +63,7 @@ __all__ = [
     "noise_scale",
     "plan_of",
     "plan_table",
+    "rank_agreement",
     "rates",
     "recommend",
     "recount",
@@ -72,6 +75,7 @@ __all__ = [
     "size_to_reach",
     "step_allocation",
     "sweep_optima",
+    "task_forecast",
     "transfer",
     "wall_year",
 ]

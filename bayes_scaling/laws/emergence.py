@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from bayes_scaling.errors import SpecError
 from bayes_scaling.laws._protocol import (
     LAWS,
     Checked,
@@ -19,7 +20,7 @@ from bayes_scaling.laws._protocol import (
     sizes,
 )
 from bayes_scaling.laws.single import BrokenPowerLaw
-from bayes_scaling.laws.tasks import CEILING, FAR, Shape, floor_param, rising
+from bayes_scaling.laws.tasks import CEILING, FAR, Guessed, Shape, floor_param, rising
 from bayes_scaling.param import Param, Prior
 
 DECADE = 2.302585092994046  # ln 10
@@ -28,7 +29,7 @@ SUBUNIT = ("E", "a0")  # of the loss, whose priors are of an answer's tokens her
 
 @LAWS.register("sigmoid_compute")
 @dataclass(frozen=True)
-class SigmoidCompute(Checked):
+class SigmoidCompute(Guessed):
     """Accuracy straight from compute, ``floor + (ceil - floor) / (1 + (C_mid / C)^(k / ln 10))``.
 
     Parameters
@@ -42,8 +43,8 @@ class SigmoidCompute(Checked):
 
     Notes
     -----
-    Parameters are ``floor``, ``ceil``, ``k`` per decade (accuracy goes from 10 to 90 % of its way in
-    ``4.39 / k`` decades) and ``mid``, the decades from C0 to C_mid. Models that all lie below C_mid
+    Parameters are ``floor``, ``ceil``, ``k`` per decade (10 to 90 % of the way takes ``4.39 / k``
+    decades) and ``mid``, the decades from C0 to C_mid. Models that all lie below C_mid
     leave `ceil` at its prior and say of C_mid only that it is larger: what is beyond the data is
     then wide on one side.
 
@@ -151,6 +152,12 @@ class Emergence(Checked):
     floor: bool = False
     length: float = 5.0
     reference: Reference | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.length < float("inf"):
+            msg = f"length: tokens of an answer, a positive number; found {self.length!r}"
+            raise SpecError(msg)
 
     name: ClassVar[str] = "emergence"
     outcome: ClassVar[str] = "accuracy"

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
+from bayes_scaling.errors import SpecError
 from bayes_scaling.laws._protocol import (
     LAWS,
     Checked,
@@ -50,7 +51,19 @@ def rising(t: Any, shape: Shape, xp: Any) -> Any:
     return xp.exp(-xp.minimum(less, FAR))
 
 
-class TwoStep(Checked):
+class Guessed(Checked):
+    """A law with a share of right guesses that may be known."""
+
+    chance: float | None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.chance is not None and not 0 <= self.chance < 1:
+            msg = f"chance: the share of guesses that are right, 0 to 1; found {self.chance!r}"
+            raise SpecError(msg)
+
+
+class TwoStep(Guessed):
     """What laws in two steps share: the first step, as one of the laws of loss."""
 
     upstream: Upstream

@@ -124,7 +124,8 @@ class AverageShare:
 
     Notes
     -----
-    For averages that are far from 0 and 1, as over tasks of every kind: draws beyond are put there.
+    What would lie beyond 0 or 1 is folded back, so that the density is that of shares; averages
+    over tasks of every kind are far from either.
     """
 
     name: ClassVar[str] = "average_share"
@@ -144,12 +145,16 @@ class AverageShare:
         """Return the distribution of the measured share about `mu`."""
         from bayes_scaling import _distributions as dist
 
-        return dist.StudentT(theta["nu"], mu, theta["spread"], validate_args=False)
+        return dist.FoldedShare(
+            dist.StudentT(theta["nu"], mu, theta["spread"], validate_args=False),
+            validate_args=False,
+        )
 
     def draw(self, rng: np.random.Generator, mu: Any, theta: Theta, x: Inputs) -> np.ndarray:  # noqa: ARG002
         """Draw measured shares about `mu` with NumPy."""
         z = rng.standard_t(np.broadcast_to(theta["nu"], np.shape(mu)))
-        return np.clip(mu + theta["spread"] * z, 0.0, 1.0)
+        folded = 1 - np.abs(1 - np.abs(mu + theta["spread"] * z))
+        return np.clip(folded, 0.0, 1.0)
 
 
 SHARES = {kind.name: kind for kind in (BetaBinomial, Binomial, AverageShare)}

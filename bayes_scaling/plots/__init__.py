@@ -17,6 +17,7 @@ from bayes_scaling.plots.pareto import plot_pareto
 from bayes_scaling.plots.posterior import plot_posterior
 from bayes_scaling.plots.residuals import plot_residuals
 from bayes_scaling.plots.sizes import plot_sizes
+from bayes_scaling.plots.tasks import plot_task
 from bayes_scaling.plots.tuning import plot_optimum, plot_sweeps
 
 __all__ = [
@@ -37,5 +38,6 @@ __all__ = [
     "plot_residuals",
     "plot_sizes",
     "plot_sweeps",
+    "plot_task",
     "plot_wall",
 ]

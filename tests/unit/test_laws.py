@@ -118,9 +118,11 @@ monotone = laws(lambda law: isinstance(law, Monotone))
 of_loss = laws(lambda law: law.outcome == "loss")
 plane = laws(lambda law: law.inputs == SIZES and isinstance(law, HasOptimum))
 joint = laws(
-    lambda law: {"a0", "b0"} <= {p.name for p in law.params}
-    and law.outcome == "loss"
-    and not isinstance(law, Anchored)
+    lambda law: (
+        {"a0", "b0"} <= {p.name for p in law.params}
+        and law.outcome == "loss"
+        and not isinstance(law, Anchored)
+    )
 )
 
 
