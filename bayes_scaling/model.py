@@ -124,14 +124,14 @@ class ScalingModel:
             msg = (
                 f"observation model {self.observation.name!r} reads {', '.join(lacking)} of a run, "
                 f"which law {self.law.name!r} does not say; it is made for "
-                f"{'laws in two steps, such as `Ladder`' if _witness(observation) else '`Tuning`'}"
+                f"{'laws in two steps, such as `Ladder`' if self.witness else '`Tuning`'}"
             )
             raise SpecError(msg)
         on = [getattr(v, "scale", None) for v in (law, observation)]
-        if _witness(observation) and not isinstance(law, HasUpstream):
-            msg = f"law {law.name!r} links no {observation.witness} to its outcome"
+        if self.witness and not isinstance(law, HasUpstream):
+            msg = f"law {self.law.name!r} links no {self.witness} to its outcome"
             raise SpecError(msg)
-        if wanted and on[0] != on[1] and not _witness(observation):
+        if wanted and on[0] != on[1] and not self.witness:
             msg = (
                 f"law {self.law.name!r} is on a {on[0]} scale and observation model "
                 f"{self.observation.name!r}, which reads what a miss costs, on a {on[1]} one: give "
@@ -177,7 +177,8 @@ class ScalingModel:
     @property
     def witness(self) -> str:
         """The column that is measured beside the outcome, and read by fits alone; "" for none."""
-        return _witness(self.observation)
+        seen = self.observation
+        return seen.witness if isinstance(seen, ReadsWitness) else ""
 
     def distribution(self, theta: Theta, x: Inputs) -> Any:
         """Return the NumPyro distribution of measured outcomes; `theta` is per row or scalar."""
@@ -206,7 +207,8 @@ class ScalingModel:
     def structure(self) -> "ScalingModel":
         """The model with every number blanked: what a compiled program depends on."""
         blank = {p.name: self.prior(p.name).structure for p in self.params}
-        known = self.law.known if isinstance(self.law, HasKnown) else ()
+        law: Any = self.law
+        known = law.known if isinstance(law, HasKnown) else ()
         usual = {f.name: f.default for f in fields(self.law) if f.name in known}
         return replace(self, law=replace(self.law, reference=None, **usual), priors=blank)
 
@@ -232,10 +234,6 @@ class ScalingModel:
                     f"Parameters: {', '.join(known)}."
                 )
                 raise SpecError(msg)
-
-
-def _witness(observation: Any) -> str:
-    return observation.witness if isinstance(observation, ReadsWitness) else ""
 
 
 def model_for(law: Any) -> ScalingModel:

@@ -90,4 +90,4 @@ def _compare(report: Report, label: str, of: str, drawn: xr.DataArray, seen: np.
             report.show("  width", "", f"{width:.4f}")
     if gates:
         mean = float(np.mean(off))
-        report.gate(f"mean {of} error", f"{MEANS[of]} %", f"{mean:.3f} %", mean <= MEANS[of])
+        report.gate(f"mean miss of the {of}", f"{MEANS[of]} %", f"{mean:.3f} %", mean <= MEANS[of])

@@ -194,7 +194,7 @@ def compute_for_task(
     flops = _least(wrong, sign * wanted).transpose(*SAMPLES, "target")
     flops = flops.assign_attrs(units="FLOP")
     out = xr.Dataset({"flops": flops}, attrs={"trust": trust})
-    out["reachable"] = np.isfinite(flops).mean(SAMPLES)
+    out["reachable"] = flops.map_blocks(np.isfinite).mean(SAMPLES)
     return out
 
 
@@ -302,7 +302,7 @@ def _variance(
     model: Any, law: Any, theta: dict[str, np.ndarray], x: Any, loss: Any, run: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Return the variance of a new evaluation by source, (point,) each."""
-    through = loss is not None and isinstance(law, HasUpstream)
+    through = loss is not None and isinstance(model.law, HasUpstream)
     mu = np.asarray(law.link(theta, loss) if through else law(theta, x)) + 0.0 * run
     step = np.linspace(0, len(run) - 1, min(CROSSED, len(run))).astype(int)
     if through:
@@ -327,7 +327,7 @@ def _said(found: xr.Dataset, of: str, threshold: float | None) -> str:
         where = ""
         if "flops" in here.coords:
             where = f" at {flop(float(here['flops']))} FLOP"
-        source = str(here["source"].values[int(here["variance"].argmax())])
+        source = str(here["source"].values[int(np.argmax(here["variance"].values))])
         text = f"{of} {middle:.3f} [{low:.3f}, {high:.3f}]{where}, unknown most by the {source}"
         if threshold is not None:
             side = "above" if of == "accuracy" else "below"

@@ -67,12 +67,16 @@ class SigmoidCompute(Guessed):
 
     name: ClassVar[str] = "sigmoid_compute"
     outcome: ClassVar[str] = "accuracy"
-    inputs: ClassVar[tuple[str, ...]] = ("flops",)
     known: ClassVar[tuple[str, ...]] = ("chance",)
     usual: ClassVar[Mapping[str, Any]] = {"name": "beta_binomial"}
     derived: ClassVar[Mapping[str, tuple[str, str]]] = {
         "log10_C_mid": ("log10 FLOP", "compute at which accuracy is half way")
     }
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the law reads."""
+        return ("flops",)
 
     @property
     def params(self) -> tuple[Param, ...]:
@@ -161,7 +165,6 @@ class Emergence(Checked):
 
     name: ClassVar[str] = "emergence"
     outcome: ClassVar[str] = "accuracy"
-    inputs: ClassVar[tuple[str, ...]] = ("flops",)
     latents: ClassVar[tuple[str, ...]] = ("upstream",)
     known: ClassVar[tuple[str, ...]] = ("length",)
     usual: ClassVar[Mapping[str, Any]] = {"name": "beta_binomial"}
@@ -172,6 +175,11 @@ class Emergence(Checked):
         "log_d1": ("1", "ln of the compute at the break, FLOP"),
         "f1": ("1", "width of the break"),
     }
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the law reads."""
+        return ("flops",)
 
     @property
     def _first(self) -> BrokenPowerLaw:

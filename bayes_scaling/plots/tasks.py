@@ -62,13 +62,13 @@ def plot_task(fit: xr.DataTree, *, group: str | None = None, ax: Any = None) -> 
     >>> [axes.get_xlabel() for axes in bs.plots.plot_task(fit).axes]
     ['loss (nat/token)']
     """
-    law = model_of(fit).law
+    law: Any = model_of(fit).law
     if law.outcome not in OUTCOMES:
         msg = f"law {law.name!r} is of {law.outcome}; this figure is of accuracy or error"
         raise SpecError(msg)
     trust, thin, runs = warn_if_untrusted(fit), light(fit), runs_of(fit, group)
     theta = theta_of(thin, group)
-    linked = isinstance(law, HasUpstream) and _losses(law, runs) is not None
+    linked = isinstance(model_of(fit).law, HasUpstream) and _losses(law, runs) is not None
     draw = [_against_loss] * linked + [_against_compute] * ("loss" not in law.inputs)
     own, axes = ax is None, style.panels(ax, len(draw), (6.4, 4.8))
     for panel, part in zip(axes, draw, strict=True):

@@ -309,7 +309,7 @@ def study(seed=0, count=500, spread=0.02):
 
 def test_a_table_without_losses_says_what_its_priors_want():
     runs = study().drop(columns="loss")
-    with pytest.raises(TableError, match=r"loss: missing, and the model needs it"):
+    with pytest.raises(TableError, match=r"column 'loss': missing, and the model needs it"):
         bs.fit(model_for(Ladder()), runs)
     with pytest.raises(TableError, match=r"priors of E, a0, b0, l_mid are in units of it"):
         bs.fit(bs.ScalingModel(Ladder(), BetaBinomial()), runs)
@@ -409,7 +409,7 @@ def test_two_fits_are_chained_through_the_loss_of_a_new_run():
     slope = 0.715 * 2.21 * np.exp(-0.715 * 2.8)
     assert float(there.error_run.std()) == pytest.approx(0.028 * slope, rel=0.08)
     share = there.variance.sel(source="upstream") / there.variance.sum("source")
-    assert float(share) > 0.98
+    assert float(share.item()) > 0.98
     with pytest.raises(SpecError, match="upstream: a fit of loss"):
         bs.task_forecast(fits[0], at, upstream=fits[0])
     with pytest.raises(SpecError, match="is of loss; fit one of accuracy or error"):
