@@ -158,8 +158,9 @@ def compute_for_task(
 
     Notes
     -----
-    Quantiles are right with the infinities left in: where the ceiling is unknown an upper quantile
-    of inf is the answer.
+    Quantiles are right with the infinities left in, taken with ``method="higher"`` (between two
+    infinities there is nothing to interpolate): where the ceiling is unknown an upper quantile of
+    inf is the answer. Attribute `verdict` says them.
 
     Examples
     --------
@@ -195,7 +196,12 @@ def compute_for_task(
     flops = flops.assign_attrs(units="FLOP")
     out = xr.Dataset({"flops": flops}, attrs={"trust": trust})
     out["reachable"] = flops.map_blocks(np.isfinite).mean(SAMPLES)
-    return out
+    ends = flops.quantile([0.05, 0.5, 0.95], SAMPLES, method="higher").values.T
+    said = [
+        f"{law.outcome} {value:g} at {_flop(q[1])} [{_flop(q[0])}, {_flop(q[2])}]"
+        for value, q in zip(values, ends, strict=True)
+    ]
+    return out.assign_attrs(verdict="; ".join(said))
 
 
 def rank_agreement(
@@ -260,6 +266,10 @@ def rank_agreement(
         f"Kendall's tau {middle:.2f} [{low:.2f}, {high:.2f}]"
     )
     return out.assign_attrs(verdict=said)
+
+
+def _flop(value: float) -> str:
+    return f"{flop(value)} FLOP" if np.isfinite(value) else "no compute"
 
 
 def _law_of(fit: xr.DataTree) -> Any:

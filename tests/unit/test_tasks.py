@@ -394,6 +394,7 @@ def test_compute_for_an_accuracy(sigmoid):
     beyond = need.flops.sel(target=0.999)
     assert np.all(np.isinf(beyond) == (fit.posterior["ceil"] <= 0.999))
     assert float(need.reachable.sel(target=0.999)) < 0.5
+    assert "accuracy 0.999 at no compute" in need.attrs["verdict"]
 
 
 def test_two_fits_are_chained_through_the_loss_of_a_new_run():
