@@ -5,6 +5,7 @@ Statistical tests reject a right answer once in 1e5 runs; seeds are fixed, so a 
 
 from dataclasses import replace
 
+import arviz_stats
 import jax
 import numpy as np
 import pandas as pd
@@ -487,3 +488,31 @@ def test_the_rows_of_p11():
     assert five["params"].tolist() == [10569312, 10569312, 78914048, 153677376, 411616256]
     assert len(six) == 6
     assert tests["tokens"].tolist() == [921468928000, 137788211200]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bend", [0.0, 0.5])
+def test_a_break_of_the_capability_is_told_from_the_metrics(bend):
+    """Exact match of 20 tokens jumps under either law; the loss per token says which it is."""
+    flops = np.geomspace(1e19, 1e24, 24)
+    law = Emergence(breaks=1, reference=(("flops", 1e21),))
+    truth = {"a0": 0.25, "alpha": 0.12, "k": 20.0, "bend1": bend, "shift1": 3.0, "width1": 0.3,
+             "sigma": 0.01, "nu": 20.0, "spread": 0.05}  # fmt: skip
+    x = {"flops": flops, "questions": np.full(24, 500.0)}
+    model = bs.ScalingModel(law, Chained())
+    truth = {k: np.array(v) for k, v in truth.items()}
+    runs = pd.DataFrame({**x, **model.simulate(np.random.default_rng(4), truth, x)})
+    fits = {
+        name: bs.fit(bs.ScalingModel(Emergence(breaks=n, length=20.0), Chained()), runs)
+        for name, n in (("smooth", 0), ("broken", 1))
+    }
+    elpd = {name: arviz_stats.loo(fit, var_name="accuracy").elpd for name, fit in fits.items()}
+    gain = float(elpd["broken"] - elpd["smooth"])
+    broken = fits["broken"].posterior["bend1"]
+    if bend:
+        assert gain > 10
+        assert float((broken > 0.1).mean()) > 0.99
+    else:
+        assert gain < 3
+        low, high = broken.quantile([0.0005, 0.9995])
+        assert low < 0 < high
