@@ -11,6 +11,7 @@ from numpyro.distributions.util import promote_shapes, validate_sample
 FAR = 50.0  # scale units from which the series of ln Phi(-t) is exact in float64
 HALF_LOG_2PI = 0.9189385332046727
 HALF_LOG_PI = 0.5723649429247001
+LEAST = 1e-12  # of a probability, and of what is left of it
 SHIFT = 12  # from there on five terms of Stirling's series are exact in float64
 
 
@@ -32,6 +33,21 @@ def log_gamma_step(x: Any) -> Any:
     for term in reversed(series):
         total = total * w * w + term
     return below - 0.5 * jnp.log(w) + w * total
+
+
+def log_gamma(x: Any) -> Any:
+    """Return ``ln Gamma(x)`` for x > 0, to 1e-13 of it or of one.
+
+    Upwards recurrence, then Stirling's series, for the reason of `log_gamma_step`.
+    """
+    x = jnp.asarray(x)
+    below = jnp.sum(jnp.log(x[..., None] + jnp.arange(SHIFT, dtype=x.dtype)), axis=-1)
+    high = x + SHIFT
+    w = 1 / high
+    total = 0.0
+    for term in (1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12):
+        total = total * w * w + term
+    return (high - 0.5) * jnp.log(high) - high + HALF_LOG_2PI + w * total - below
 
 
 class StudentT(Distribution):
@@ -224,3 +240,150 @@ class ExGaussian(Distribution):
         normal, exponential = jax.random.split(key)
         gauss = self.loc + self.scale * jax.random.normal(normal, shape)
         return gauss + self.debt * jax.random.exponential(exponential, shape)
+
+
+class BinomialShare(Distribution):
+    """A share of so many questions, each right with one probability; its density is the count's.
+
+    Parameters
+    ----------
+    questions, share : arrays that broadcast
+        How many, and the probability of a right answer.
+    """
+
+    arg_constraints = {  # noqa: RUF012 (NumPyro reads a plain dict)
+        "questions": constraints.positive,
+        "share": constraints.unit_interval,
+    }
+    support: Any = constraints.unit_interval
+
+    def __init__(self, questions: Any, share: Any, *, validate_args: Any = None) -> None:
+        shaped: Any = promote_shapes(questions, jnp.clip(share, LEAST, 1 - LEAST))
+        self.questions, self.share = shaped
+        shape = jax.lax.broadcast_shapes(jnp.shape(questions), jnp.shape(share))
+        super().__init__(batch_shape=shape, validate_args=validate_args)
+
+    @validate_sample
+    def log_prob(self, value: Any) -> Any:
+        """Return the log probability of the count."""
+        right, wrong = value * self.questions, (1 - value) * self.questions
+        ways = _log_ways(right, wrong)
+        return ways + right * jnp.log(self.share) + wrong * jnp.log1p(-self.share)
+
+    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
+        """Draw."""
+        shape = sample_shape + self.batch_shape
+        return jax.random.binomial(key, self.questions, self.share, shape) / self.questions
+
+
+class BetaBinomialShare(Distribution):
+    """A share of so many questions by one whose own probability scatters as a Beta.
+
+    Parameters
+    ----------
+    questions, share, spread : arrays that broadcast
+        ``p ~ Beta(share / spread^2, (1 - share) / spread^2)``.
+    """
+
+    arg_constraints = {  # noqa: RUF012 (NumPyro reads a plain dict)
+        "questions": constraints.positive,
+        "share": constraints.unit_interval,
+        "spread": constraints.positive,
+    }
+    support: Any = constraints.unit_interval
+
+    def __init__(
+        self, questions: Any, share: Any, spread: Any, *, validate_args: Any = None
+    ) -> None:
+        shaped: Any = promote_shapes(questions, jnp.clip(share, LEAST, 1 - LEAST), spread)
+        self.questions, self.share, self.spread = shaped
+        shape = jax.lax.broadcast_shapes(*(jnp.shape(v) for v in (questions, share, spread)))
+        super().__init__(batch_shape=shape, validate_args=validate_args)
+
+    @validate_sample
+    def log_prob(self, value: Any) -> Any:
+        """Return the log probability of the count."""
+        right, wrong = value * self.questions, (1 - value) * self.questions
+        firm = 1 / jnp.maximum(self.spread**2, LEAST)
+        a, b = self.share * firm, (1 - self.share) * firm
+        return (
+            _log_ways(right, wrong)
+            + _rise(a, right)
+            + _rise(b, wrong)
+            - _rise(firm, self.questions)
+        )
+
+    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
+        """Draw."""
+        shape = sample_shape + self.batch_shape
+        own, count = jax.random.split(key)
+        firm = 1 / self.spread**2
+        p = jax.random.beta(own, self.share * firm, (1 - self.share) * firm, shape)
+        return jax.random.binomial(count, self.questions, p, shape) / self.questions
+
+
+def _log_ways(right: Any, wrong: Any) -> Any:
+    return log_gamma(right + wrong + 1) - log_gamma(right + 1) - log_gamma(wrong + 1)
+
+
+def _rise(x: Any, count: Any) -> Any:
+    """Return ``ln Gamma(x + count) - ln Gamma(x)``."""
+    return log_gamma(x + count) - log_gamma(x)
+
+
+class FoldedShare(Distribution):
+    """A distribution about a share, what lies beyond 0 and 1 folded back: y from -y and 2 - y.
+
+    Parameters
+    ----------
+    about : Distribution
+        Of the real line, with next to nothing beyond -1 and 2.
+    """
+
+    arg_constraints = {}  # noqa: RUF012 (NumPyro reads a plain dict)
+    support: Any = constraints.unit_interval
+
+    def __init__(self, about: Any, *, validate_args: Any = None) -> None:
+        self.about = about
+        super().__init__(batch_shape=tuple(about.batch_shape), validate_args=validate_args)
+
+    @validate_sample
+    def log_prob(self, value: Any) -> Any:
+        """Return the log density."""
+        here = self.about.log_prob(value)
+        back = (self.about.log_prob(-value), self.about.log_prob(2 - value))
+        return here + jnp.log1p(sum(jnp.exp(v - here) for v in back))
+
+    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
+        """Draw."""
+        drawn = self.about.sample(key, sample_shape)
+        return jnp.clip(1 - jnp.abs(1 - jnp.abs(drawn)), 0.0, 1.0)
+
+
+class Beside(Distribution):
+    """An outcome, beside something else that was measured with it.
+
+    Parameters
+    ----------
+    outcome : Distribution
+        Of the outcome, given the other.
+    other : array
+        Log density of the other, where it was measured.
+    """
+
+    arg_constraints = {"other": constraints.real}  # noqa: RUF012 (NumPyro reads a plain dict)
+    support: Any = constraints.real
+
+    def __init__(self, outcome: Any, other: Any, *, validate_args: Any = None) -> None:
+        self.outcome, self.other = outcome, other
+        shape = jax.lax.broadcast_shapes(jnp.shape(other), tuple(outcome.batch_shape))
+        super().__init__(batch_shape=shape, validate_args=validate_args)
+
+    @validate_sample
+    def log_prob(self, value: Any) -> Any:
+        """Return the log density of both."""
+        return self.outcome.log_prob(value) + self.other
+
+    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
+        """Draw the outcome."""
+        return self.outcome.sample(key, sample_shape)

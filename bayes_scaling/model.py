@@ -6,7 +6,7 @@ that the engines sample.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -16,9 +16,12 @@ from bayes_scaling.errors import SpecError
 from bayes_scaling.laws import (
     Anchored,
     Chinchilla,
+    HasKnown,
     HasLatents,
     HasScatter,
     HasSweeps,
+    HasUpstream,
+    HasUsual,
     law_from_dict,
 )
 from bayes_scaling.laws import to_dict as choices_to_dict
@@ -26,6 +29,7 @@ from bayes_scaling.laws._protocol import Inputs, Theta
 from bayes_scaling.observations import (
     ReadsClusters,
     ReadsLatents,
+    ReadsWitness,
     StudentT,
     Sweep,
     observation_from_dict,
@@ -119,11 +123,15 @@ class ScalingModel:
         if lacking := [v for v in wanted if v not in known]:
             msg = (
                 f"observation model {self.observation.name!r} reads {', '.join(lacking)} of a run, "
-                f"which law {self.law.name!r} does not say; it is made for `Tuning`"
+                f"which law {self.law.name!r} does not say; it is made for "
+                f"{'laws in two steps, such as `Ladder`' if self.witness else '`Tuning`'}"
             )
             raise SpecError(msg)
         on = [getattr(v, "scale", None) for v in (law, observation)]
-        if wanted and on[0] != on[1]:
+        if self.witness and not isinstance(law, HasUpstream):
+            msg = f"law {self.law.name!r} links no {self.witness} to its outcome"
+            raise SpecError(msg)
+        if wanted and on[0] != on[1] and not self.witness:
             msg = (
                 f"law {self.law.name!r} is on a {on[0]} scale and observation model "
                 f"{self.observation.name!r}, which reads what a miss costs, on a {on[1]} one: give "
@@ -157,9 +165,20 @@ class ScalingModel:
         return tuple(dict.fromkeys((*self.inputs, *(name for name in clusters if name))))
 
     def mean(self, theta: Theta, x: Inputs) -> tuple[Any, dict[str, Any]]:
-        """Return the law's outcome, and the columns with whatever else the law says of a run."""
+        """Return the law's outcome, and the columns with whatever else the law says of a run.
+
+        Where `x` holds what was measured on the way to the outcome, the outcome is that given it.
+        """
         said = self.law.latent(theta, x) if isinstance(self.observation, ReadsLatents) else {}
+        if self.witness and self.witness in x:
+            return self.law.link(theta, x[self.witness]), {**x, **said}
         return self.law(theta, x), {**x, **said}
+
+    @property
+    def witness(self) -> str:
+        """The column that is measured beside the outcome, and read by fits alone; "" for none."""
+        seen = self.observation
+        return seen.witness if isinstance(seen, ReadsWitness) else ""
 
     def distribution(self, theta: Theta, x: Inputs) -> Any:
         """Return the NumPyro distribution of measured outcomes; `theta` is per row or scalar."""
@@ -168,8 +187,16 @@ class ScalingModel:
 
     def draw(self, rng: np.random.Generator, theta: Theta, x: Inputs) -> np.ndarray:
         """Draw measured outcomes with NumPy; the arrays broadcast."""
-        mu, seen = self.mean(theta, x)
-        return self.observation.draw(rng, np.asarray(mu), theta, seen)
+        return self.simulate(rng, theta, x)[self.law.outcome]
+
+    def simulate(self, rng: np.random.Generator, theta: Theta, x: Inputs) -> dict[str, np.ndarray]:
+        """Draw all that is measured of runs with NumPy: the outcome, and what is beside it."""
+        out = {}
+        if self.witness:
+            said = self.law.latent(theta, x)
+            out = {self.witness: self.observation.draw_witness(rng, theta, {**x, **said})}
+        mu, seen = self.mean(theta, {**x, **out})
+        return {**out, self.law.outcome: self.observation.draw(rng, np.asarray(mu), theta, seen)}
 
     @property
     def relative(self) -> bool:
@@ -180,7 +207,10 @@ class ScalingModel:
     def structure(self) -> "ScalingModel":
         """The model with every number blanked: what a compiled program depends on."""
         blank = {p.name: self.prior(p.name).structure for p in self.params}
-        return replace(self, law=replace(self.law, reference=None), priors=blank)
+        law: Any = self.law
+        known = law.known if isinstance(law, HasKnown) else ()
+        usual = {f.name: f.default for f in fields(self.law) if f.name in known}
+        return replace(self, law=replace(self.law, reference=None, **usual), priors=blank)
 
     def prior(self, name: str) -> Prior:
         """Return the prior of a parameter."""
@@ -214,8 +244,9 @@ def model_for(law: Any) -> ScalingModel:
     law : Law
         A law of sweeps scatters least at the best setting, counts failures where it knows of them
         and has a level for every sweep; of a law of size and data that knows where its table ends
-        the scatter moves with compute, so that the largest runs count for what they are worth; any
-        other law has the defaults.
+        the scatter moves with compute, so that the largest runs count for what they are worth; a
+        law of accuracy or error says itself how shares scatter about it; any other law has the
+        defaults.
 
     Examples
     --------
@@ -229,6 +260,8 @@ def model_for(law: Any) -> ScalingModel:
         several = set(law.inputs) > set(law.swept)
         pooling = Pooling("sweep", (("l0", "free"),)) if several else None
         return ScalingModel(law, Sweep(scale=getattr(law, "scale", "log")), pooling=pooling)
+    if isinstance(law, HasUsual):
+        return ScalingModel(law, observation_from_dict(dict(law.usual)))
     if joint and isinstance(law, Anchored):
         return ScalingModel(law, StudentT(noise="compute"))
     return ScalingModel(law)

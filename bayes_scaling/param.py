@@ -25,7 +25,8 @@ class Prior:
     times : str, optional
         A statistic of the table that scales the distribution ("min_loss", of many runs a 0.1 %
         quantile, or "mean_loss"), which makes the prior the same statement in any unit of loss.
-        Empty: 1.
+        Both are of the outcome; "min_upstream" and "mean_upstream" are of the column `loss` that a
+        table has beside another outcome. Empty: 1.
     plus : float, optional
         A shift, as in ``nu = 1 + Gamma``.
 

@@ -90,7 +90,7 @@ def _law_mean(model: Any, theta: Mapping[str, Any], x: Mapping[str, Any]) -> xr.
 
 
 def _points(model: Any, at: Mapping[str, Any] | pd.DataFrame) -> dict[str, np.ndarray]:
-    used = {*model.law.inputs, *model.observation.inputs, "params", "tokens", "flops"}
+    used = {*model.law.inputs, *_scattered_by(model), "params", "tokens", "flops"}
     given, texts = {}, []
     for k in [str(k) for k in at if str(k) in used]:
         try:
@@ -120,14 +120,19 @@ def _points(model: Any, at: Mapping[str, Any] | pd.DataFrame) -> dict[str, np.nd
     return given
 
 
+def _scattered_by(model: Any) -> list[str]:
+    """Return what the scatter of a new run depends on: nothing that is measured with it."""
+    return [c for c in model.observation.inputs if c != model.witness]
+
+
 def _scatter(
     fit: xr.DataTree, model: Any, theta: Mapping[str, Any], x: Any, mean: Any, rng: Any
 ) -> xr.DataArray:
-    missing = [c for c in model.observation.inputs if c not in x]
+    missing = [c for c in _scattered_by(model) if c not in x]
     if missing:
         msg = f"the scatter of a new run depends on {', '.join(missing)}: give it in `at`"
         raise FitError(msg)
-    inputs = {c: v.values for c, v in x.items() if c in model.inputs}
+    inputs = {c: v.values for c, v in x.items() if c in model.inputs and c != model.witness}
     if "flops" in inputs:
         inputs["flops_ref"] = flops_reference(fit)
     draws = {p.name: theta[p.name].values[..., None] for p in model.params}

@@ -14,7 +14,7 @@ from bayes_scaling._registry import Registry, did_you_mean
 from bayes_scaling.errors import SpecError
 from bayes_scaling.param import Prior
 
-STATISTICS = ("min_loss", "mean_loss")
+STATISTICS = ("min_loss", "mean_loss", "min_upstream", "mean_upstream")
 
 
 Support = Literal["positive", "unit", "real"]

@@ -25,6 +25,7 @@ GROUP_SD = {"intercept": 0.15}  # of ln a0 between recipes, 0.03 to 0.7; exponen
 GROUP_SD_ELSE = 0.05
 GROUP_SD_SIGMA = 0.8
 WEIGHTLESS = 1e-30  # of padding: nothing beside a row, and NumPyro refuses a weight of zero
+UPSTREAM = "loss"  # of a table of other outcomes, which priors of the way there may refer to
 SWEEP = "sweep"  # the column that names a run's sweep
 OUTLYING = 1e-3  # of the runs may lie below the floor
 SPREAD = Prior.of("LogNormal", median=1.0, sigma=1.0)
@@ -112,6 +113,11 @@ def prepare(model: ScalingModel, runs: pd.DataFrame) -> Prepared:
             found = f"{len(rows)} values are no positive numbers"
             problems.append(Problem(along, rows, found, do))
     problems += _misfits(model.law, used)
+    beside = [p.name for p in model.params if model.prior(p.name).times.endswith("_upstream")]
+    if beside and UPSTREAM not in model.columns:
+        do = f"state these priors in other units, or choose a model that reads {UPSTREAM}"
+        found = f"priors of {', '.join(beside)} are in units of it, and the model does not read it"
+        problems.append(Problem(UPSTREAM, (), found, do))
     stopped = values_of(used, "censored") > 0 if "censored" in used else np.zeros(0, bool)
     if "censored" not in model.inputs and stopped.any():
         rows = tuple(f"row {i}" for i in used.index[stopped])
@@ -244,8 +250,8 @@ def _data(
     rows = padded(len(y))
     fill = [(0, rows - len(y))]
     wanted = {*model.columns, CLUSTER}
-    n_groups, seen, whose = len(groups), y[ran], group[ran]
-    stats = {"min_loss": lowest(seen), "mean_loss": float(seen.mean())}
+    n_groups = len(groups)
+    stats = _statistics(x, y, ran)
     data: dict[str, Any] = {
         "x": alone({k: np.pad(v, fill, mode="edge") for k, v in x.items() if k in wanted}, len(y)),
         "y": np.pad(y, fill, mode="edge"),
@@ -257,9 +263,8 @@ def _data(
         data["x"]["flops_ref"] = float(np.exp(np.mean(np.log(x["flops"]))))
     if n_groups:
         data["group"] = np.pad(group, fill, mode="edge")
-        each = [seen[whose == g] for g in range(n_groups)]
-        low = np.array([lowest(v) for v in each])
-        by_group = {"min_loss": low, "mean_loss": np.array([v.mean() for v in each])}
+        each = [_statistics(x, y, ran & (group == g)) for g in range(n_groups)]
+        by_group = {k: np.array([one[k] for one in each]) for k in stats}
         scale = {p.name: by_group[t] for p in model.params if (t := model.prior(p.name).times)}
         data["group_scale"] = {
             p.name: scale.get(p.name, np.ones(n_groups))
@@ -275,6 +280,15 @@ def _data(
             if model.mode(p) == "partial"
         }
     return data
+
+
+def _statistics(x: dict[str, Any], y: np.ndarray, which: np.ndarray) -> dict[str, float]:
+    """Return what priors may be in units of, over some of the runs."""
+    out = {"min_loss": lowest(y[which]), "mean_loss": float(y[which].mean())}
+    if UPSTREAM in x:
+        loss = x[UPSTREAM][which]
+        out |= {"min_upstream": lowest(loss), "mean_upstream": float(loss.mean())}
+    return out
 
 
 def alone(x: dict[str, np.ndarray], rows: int) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ from bayes_scaling.criticism.calibration import _uniformity
 from bayes_scaling.data.accounting import flops_6nd
 from bayes_scaling.data.columns import COLUMNS
 from bayes_scaling.errors import SpecError
-from bayes_scaling.laws import LAWS, Chinchilla, bind
+from bayes_scaling.laws import LAWS, Chinchilla, HasUpstream, bind
 from bayes_scaling.laws._protocol import namespace
 from bayes_scaling.model import ScalingModel, model_for
 from bayes_scaling.param import Param
@@ -125,6 +125,11 @@ def mixtures_along() -> Inputs:
     return {"params": cells["params"], "tokens": cells["tokens"], "p1": share, "p2": 1 - share}
 
 
+def asked(x: Inputs) -> Inputs:
+    """Add a thousand questions of every model."""
+    return {**x, "questions": np.full(len(next(iter(x.values()))), 1000.0)}
+
+
 PLANE = "48 runs: 6 budgets of 6e18 to 3e21 FLOP, 8 sizes each, 2 to 300 tokens per parameter"
 LADDER = "48 runs of 1e17 to 1e22 FLOP"
 ROUTERS = "48 runs: 6 sizes of 1.5e7 to 1.3e9 active parameters, 1 to 512 experts"
@@ -169,6 +174,10 @@ DESIGNS = {
         mixtures_along,
     ),
     "noise_scale": Design(BATCHES, batches, bs.Gamma()),
+    "ladder": Design(f"{PLANE}; 1,000 questions each, and the loss", lambda: asked(isoflop())),
+    "gadre_error": Design("24 losses of 2.4 to 5", lambda: {"loss": np.linspace(2.4, 5.0, 24)}),
+    "sigmoid_compute": Design(f"{LADDER}; 1,000 questions each", lambda: asked(ladder())),
+    "emergence": Design(f"{LADDER}; 1,000 questions each", lambda: asked(ladder())),
     "tuning": Design(
         "24 learning rates of 1e-4 to 3e-2, one sweep", lambda: grid(lr=(1e-4, 3e-2, 24))
     ),
@@ -218,7 +227,10 @@ def broken() -> tuple[ScalingModel, pd.DataFrame]:
 def table(law: Any, x: Inputs) -> pd.DataFrame:
     """Return runs on the law in the middle of what is typical of it: priors are in their units."""
     law = bind(law, x)
-    runs = pd.DataFrame({**x, law.outcome: law({p.name: middle(p) for p in law.params}, x)})
+    theta = {p.name: middle(p) for p in law.params}
+    runs = pd.DataFrame({**x, law.outcome: law(theta, x)})
+    if isinstance(law, HasUpstream):  # what is measured on the way
+        runs = runs.assign(**law.latent(theta, x)).rename(columns={"upstream": "loss"})
     if {"params", "tokens"} <= set(x):
         runs["flops"] = flops_6nd(x["params"], x["tokens"])
     counts = [c for c in runs if c in COLUMNS and COLUMNS[c].kind == "count"]

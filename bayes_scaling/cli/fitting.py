@@ -1,5 +1,6 @@
 """`fit` and `check`: from a table to a posterior, and whether to believe it."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -138,13 +139,19 @@ def model_of_law(law: str, choice: Sequence[str] | None) -> Any:
     from bayes_scaling.laws import law_from_dict
     from bayes_scaling.model import model_for
 
-    plain = {"true": True, "false": False}
     typed = {k: v.split(",") for k, v in pairs("--choice", choice).items()}
     choices: dict[str, Any] = {}
     for name, words in typed.items():
-        word = int(words[0]) if words[0].isdigit() else plain.get(words[0], words[0])
-        choices[name] = word if len(words) == 1 else words
+        choices[name] = _typed(words[0]) if len(words) == 1 else words
     return model_for(law_from_dict({"name": law, **choices}))
+
+
+def _typed(word: str) -> Any:
+    """Read a number, true or false where a word is one."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(word)
+    return {"true": True, "false": False}.get(word, word)
 
 
 def check(fit: str, /, *, budget: Number | None = None, json: Json = False) -> int | None:

@@ -157,9 +157,15 @@ def _simulated(
     rows = len(full.runs)
     x = {k: v if np.ndim(v) == 0 else v[:rows] for k, v in full.data["x"].items()}
     theta = {k: v[:, None] for k, v in truth.items()}
-    losses = full.model.draw(rng, theta, x)
-    missing = len(full.data["y"]) - rows
-    return [{**full.data, "y": np.pad(y, (0, missing), mode="edge")} for y in losses]
+    drawn = full.model.simulate(rng, theta, x)
+    fill = [(0, 0), (0, len(full.data["y"]) - rows)]
+    drawn = {k: np.pad(v, fill, mode="edge") for k, v in drawn.items()}
+    losses = drawn.pop(full.model.law.outcome)
+    beside = [{k: v[i] for k, v in drawn.items()} for i in range(len(losses))]
+    return [
+        {**full.data, "x": {**full.data["x"], **more}, "y": y}
+        for more, y in zip(beside, losses, strict=True)
+    ]
 
 
 def _fitted(

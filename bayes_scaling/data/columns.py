@@ -141,7 +141,13 @@ _add("lr_drop", "steps at the peak rate", "amount", "size", "annealing_area",
      "annealing area: how far the learning rate fell, and how long ago; see `annealing_sums`")
 _add("loss_sd", "nats per token", "positive", "entropy",
      "loss_std, loss_se, loss_stderr, loss_sigma", "known standard deviation of the loss's noise")
-_add("accuracy", "1", "fraction", "share", "acc", "task accuracy")
+_add("accuracy", "1", "fraction", "share", "acc, task_accuracy",
+     "task accuracy, the share of right answers")
+_add("error", "1", "fraction", "share", "err, error_rate, task_error",
+     "task error, the share of wrong answers")
+_add("questions", "questions", "count", "size",
+     "n_questions, num_questions, n_items, num_items, items",
+     "questions that an accuracy or an error is the share of")
 _add("score", "1", "real", "plain", "task_score", "task score on its own scale")
 _add("target_loss", "nats per token", "positive", "entropy", "loss_target",
      "loss that the steps were counted to")

@@ -33,6 +33,7 @@ from bayes_scaling.decision.reach import compute_to_reach, iso_loss, saturation,
 from bayes_scaling.decision.repetition import epochs
 from bayes_scaling.decision.speedup import speedup
 from bayes_scaling.decision.steps import size_penalty, step_allocation
+from bayes_scaling.decision.tasks import compute_for_task, rank_agreement, task_forecast
 from bayes_scaling.decision.transfer import sweep_optima, transfer
 from bayes_scaling.decision.tuning import recommend, setting_cost
 from bayes_scaling.decision.wall import data_wall, wall_year
@@ -60,6 +61,7 @@ __all__ = [
     "best_mixture",
     "best_pool",
     "break_even",
+    "compute_for_task",
     "compute_to_reach",
     "critical_batch",
     "data_wall",
@@ -75,6 +77,7 @@ __all__ = [
     "plan_of",
     "plan_table",
     "proxy",
+    "rank_agreement",
     "rates",
     "recommend",
     "recount",
@@ -88,6 +91,7 @@ __all__ = [
     "speedup",
     "step_allocation",
     "sweep_optima",
+    "task_forecast",
     "total_params",
     "transfer",
     "wall_year",

@@ -6,6 +6,7 @@ from bayes_scaling.laws._protocol import (
     HasDerived,
     HasFloor,
     HasIsoquant,
+    HasKnown,
     HasLatents,
     HasOptimum,
     HasRanges,
@@ -13,6 +14,8 @@ from bayes_scaling.laws._protocol import (
     HasShares,
     HasShareSlopes,
     HasSweeps,
+    HasUpstream,
+    HasUsual,
     HasZeros,
     Law,
     Monotone,
@@ -36,6 +39,7 @@ from bayes_scaling.laws.asymptote import Asymptote
 from bayes_scaling.laws.average import Average
 from bayes_scaling.laws.batch import CriticalBatch
 from bayes_scaling.laws.coupled import Coupled
+from bayes_scaling.laws.emergence import Emergence, SigmoidCompute
 from bayes_scaling.laws.experts import ClarkMoE, Routed
 from bayes_scaling.laws.experts_joint import MoEJoint
 from bayes_scaling.laws.filtering import Filtering
@@ -47,6 +51,7 @@ from bayes_scaling.laws.noise_scale import NoiseScale
 from bayes_scaling.laws.repetition import DataConstrained, Repetition
 from bayes_scaling.laws.single import M4, BrokenPowerLaw, PowerLaw
 from bayes_scaling.laws.steps import KaplanNS
+from bayes_scaling.laws.tasks import GadreError, Ladder
 from bayes_scaling.laws.tuning import Tuning
 
 __all__ = [
@@ -62,10 +67,13 @@ __all__ = [
     "Coupled",
     "CriticalBatch",
     "DataConstrained",
+    "Emergence",
     "Filtering",
+    "GadreError",
     "HasDerived",
     "HasFloor",
     "HasIsoquant",
+    "HasKnown",
     "HasLatents",
     "HasOptimum",
     "HasRanges",
@@ -73,11 +81,14 @@ __all__ = [
     "HasShareSlopes",
     "HasShares",
     "HasSweeps",
+    "HasUpstream",
+    "HasUsual",
     "HasZeros",
     "Held",
     "IsoFlop",
     "KaplanND",
     "KaplanNS",
+    "Ladder",
     "Law",
     "MixingExp",
     "MixingScale",
@@ -88,6 +99,7 @@ __all__ = [
     "PowerLaw",
     "Repetition",
     "Routed",
+    "SigmoidCompute",
     "Tuning",
     "best_split",
     "bind",

@@ -199,6 +199,35 @@ class HasLatents(Protocol):
         ...
 
 
+@runtime_checkable
+class HasUpstream(Protocol):
+    """A law in two steps: of a loss, and of what a model of that loss scores in a task.
+
+    Called, it gives the outcome at the loss that it expects; ``latents`` names that loss.
+    """
+
+    def link(self, theta: Theta, loss: Any) -> Any:
+        """Return the outcome of a model of a given loss."""
+        ...
+
+
+@runtime_checkable
+class HasUsual(Protocol):
+    """A law that is usually fitted with a scatter of its own."""
+
+    @property
+    def usual(self) -> Mapping[str, Any]:
+        """The observation model, as plain data."""
+        ...
+
+
+@runtime_checkable
+class HasKnown(Protocol):
+    """A law with choices that enter its priors and nothing else: one program serves them all."""
+
+    known: ClassVar[tuple[str, ...]]
+
+
 LAWS: Registry[type] = Registry("law")
 
 L = TypeVar("L", bound=Law)

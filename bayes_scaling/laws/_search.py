@@ -14,8 +14,8 @@ STEPS = 70  # golden-section steps: 40 e-folds down to rounding
 
 
 def splits(law: Any) -> bool:
-    """Say whether a law is one of how compute splits: of `params` and `tokens`, and no more."""
-    return set(law.inputs) == {"params", "tokens"}
+    """Say whether a law is one of how compute splits: the loss of `params` and `tokens` alone."""
+    return set(law.inputs) == {"params", "tokens"} and law.outcome == "loss"
 
 
 def best_split(law: Any, theta: Mapping[str, Any], product: Any) -> tuple[Any, Any]:

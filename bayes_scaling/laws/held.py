@@ -13,6 +13,7 @@ from bayes_scaling.laws._protocol import (
     HasLatents,
     HasScatter,
     HasSweeps,
+    HasUpstream,
     Inputs,
     Monotone,
     Reference,
@@ -72,6 +73,8 @@ class Held:
             found["scatter"] = law.scatter
         if isinstance(law, HasLatents):
             found |= {"latents": law.latents, "latent": self._latent}
+        if isinstance(law, HasUpstream):
+            found["link"] = law.link
         if zero := tuple(x for x in from_zero(law) if x in left):
             found["from_zero"] = zero
         if ranges := {k: v for k, v in ranges_of(law).items() if k in left}:

@@ -16,10 +16,12 @@ from bayes_scaling.observations._protocol import (
     Observation,
     ReadsClusters,
     ReadsLatents,
+    ReadsWitness,
 )
 from bayes_scaling.observations.alone import Normal, StudentT, UnderTuned
 from bayes_scaling.observations.clusters import Clustered
 from bayes_scaling.observations.counts import Censored, Gamma
+from bayes_scaling.observations.shares import AverageShare, BetaBinomial, Binomial, Chained
 from bayes_scaling.observations.sweep import Sweep
 
 __all__ = [
@@ -27,13 +29,18 @@ __all__ = [
     "MEASURED",
     "NO_CLUSTER",
     "OBSERVATIONS",
+    "AverageShare",
+    "BetaBinomial",
+    "Binomial",
     "Censored",
+    "Chained",
     "Clustered",
     "Gamma",
     "Normal",
     "Observation",
     "ReadsClusters",
     "ReadsLatents",
+    "ReadsWitness",
     "StudentT",
     "Sweep",
     "UnderTuned",

@@ -59,6 +59,20 @@ class ReadsClusters(Protocol):
     """Whether a cluster reaches across the groups of a pooled model."""
 
 
+@runtime_checkable
+class ReadsWitness(Protocol):
+    """An observation model of an outcome and of something measured with it, such as the loss.
+
+    A fit reads the column `witness`; a prediction draws it.
+    """
+
+    witness: ClassVar[str]
+
+    def draw_witness(self, rng: np.random.Generator, theta: Theta, x: Inputs) -> np.ndarray:
+        """Draw what would be measured beside the outcome."""
+        ...
+
+
 CLUSTER, MEASURED = "cluster", "measured"
 NO_CLUSTER = -1.0
 

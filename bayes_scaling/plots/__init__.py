@@ -21,6 +21,7 @@ from bayes_scaling.plots.posterior import plot_posterior
 from bayes_scaling.plots.residuals import plot_residuals
 from bayes_scaling.plots.sizes import plot_sizes
 from bayes_scaling.plots.speedup import plot_ranks, plot_speedup
+from bayes_scaling.plots.tasks import plot_task
 from bayes_scaling.plots.tuning import plot_optimum, plot_sweeps
 
 __all__ = [
@@ -46,5 +47,6 @@ __all__ = [
     "plot_sizes",
     "plot_speedup",
     "plot_sweeps",
+    "plot_task",
     "plot_wall",
 ]

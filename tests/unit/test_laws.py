@@ -64,6 +64,10 @@ CHOICES = {
         {"term": "exp"},
         {"domains": ("web", "code", "books"), "joint": True, "term": "exp"},
     ],
+    "ladder": [{}, {"upstream": "flops", "shape": "gompertz"}, {"upstream": "loss"}],
+    "gadre_error": [{}, {"upstream": "params_tokens", "chance": 0.2}, {"upstream": "flops"}],
+    "sigmoid_compute": [{}, {"shape": "gompertz"}],
+    "emergence": [{}, {"breaks": 1, "floor": True, "length": 30.0}],
     "isoflop": [{}, {"frontier": "additive"}, {"shape": "quadratic"}],
     "tuning": [
         {},
