@@ -19,6 +19,7 @@ from bayes_scaling.laws import (
     HasLatents,
     HasScatter,
     HasSweeps,
+    SeenAs,
     law_from_dict,
 )
 from bayes_scaling.laws import to_dict as choices_to_dict
@@ -119,11 +120,11 @@ class ScalingModel:
         if lacking := [v for v in wanted if v not in known]:
             msg = (
                 f"observation model {self.observation.name!r} reads {', '.join(lacking)} of a run, "
-                f"which law {self.law.name!r} does not say; it is made for `Tuning`"
+                f"which law {self.law.name!r} does not say; fit it with a law that does"
             )
             raise SpecError(msg)
         on = [getattr(v, "scale", None) for v in (law, observation)]
-        if wanted and on[0] != on[1]:
+        if wanted and None not in on and on[0] != on[1]:
             msg = (
                 f"law {self.law.name!r} is on a {on[0]} scale and observation model "
                 f"{self.observation.name!r}, which reads what a miss costs, on a {on[1]} one: give "
@@ -214,8 +215,8 @@ def model_for(law: Any) -> ScalingModel:
     law : Law
         A law of sweeps scatters least at the best setting, counts failures where it knows of them
         and has a level for every sweep; of a law that knows where its table ends the scatter moves
-        with compute, so that the largest runs count for what they are worth; any other law has the
-        defaults.
+        with compute, so that the largest runs count for what they are worth; a law that names its
+        observation model has that; any other law has the defaults.
 
     Examples
     --------
@@ -228,6 +229,8 @@ def model_for(law: Any) -> ScalingModel:
         several = set(law.inputs) > set(law.swept)
         pooling = Pooling("sweep", (("l0", "free"),)) if several else None
         return ScalingModel(law, Sweep(scale=getattr(law, "scale", "log")), pooling=pooling)
+    if isinstance(law, SeenAs):
+        return ScalingModel(law, observation_from_dict(law.seen_as))
     if isinstance(law, Anchored):
         return ScalingModel(law, StudentT(noise="compute"))
     return ScalingModel(law)

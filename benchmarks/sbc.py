@@ -89,6 +89,22 @@ def batches() -> Inputs:
     return grid(batch_size_tokens=(2e4, 2e7, 24))
 
 
+def crossed() -> Inputs:
+    """Return 4 sizes at 1, 2, 4 ... 32 samples, 100 questions each."""
+    cells = grid(params=(1e9, 6.4e10, 4), samples=(1, 32, 6))
+    return {**cells, "samples": np.round(cells["samples"]), "attempts": np.full(24, 100.0)}
+
+
+def releases() -> Inputs:
+    """Return 24 dates over five years."""
+    return {"date": np.linspace(2020.0, 2025.0, 24)}
+
+
+def problems() -> Inputs:
+    """Return 48 problems, 20 attempts at half of them and 200 at the others."""
+    return {"samples": np.ones(48), "attempts": np.repeat([20.0, 200.0], 24)}
+
+
 PLANE = "48 runs: 6 budgets of 6e18 to 3e21 FLOP, 8 sizes each, 2 to 300 tokens per parameter"
 LADDER = "48 runs of 1e17 to 1e22 FLOP"
 BATCHES = "24 batch sizes of 2e4 to 2e7 tokens"
@@ -110,6 +126,13 @@ DESIGNS = {
     ),
     "cbs": Design(BATCHES, batches),
     "noise_scale": Design(BATCHES, batches, bs.Gamma()),
+    "coverage": Design("48 problems, 20 attempts at half of them and 200 at the others", problems),
+    "test_time": Design(
+        "24 cells of 100 questions: 4 sizes of 1e9 to 6.4e10 parameters, 1 to 32 samples", crossed
+    ),
+    "time_trend": Design(
+        "24 releases of five years, scattered about the trend", releases, bs.StudentT()
+    ),
     "tuning": Design(
         "24 learning rates of 1e-4 to 3e-2, one sweep", lambda: grid(lr=(1e-4, 3e-2, 24))
     ),
@@ -160,6 +183,8 @@ def table(law: Any, x: Inputs) -> pd.DataFrame:
     """Return runs on the law in the middle of what is typical of it: priors are in their units."""
     law = bind(law, x)
     runs = pd.DataFrame({**x, law.outcome: law({p.name: middle(p) for p in law.params}, x)})
+    if "attempts" in x:  # shares of counts
+        runs[law.outcome] = (runs[law.outcome] * x["attempts"]).round() / x["attempts"]
     if {"params", "tokens"} <= set(x):
         runs["flops"] = flops_6nd(x["params"], x["tokens"])
     counts = [c for c in runs if COLUMNS[c].kind == "count"]

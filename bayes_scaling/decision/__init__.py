@@ -6,6 +6,7 @@ from bayes_scaling.decision.counting import Transformers, recount
 from bayes_scaling.decision.decide import decide, plan_of
 from bayes_scaling.decision.design import next_runs, run_cards
 from bayes_scaling.decision.drivers import driven_by_data
+from bayes_scaling.decision.exchange import exchange_rate, sampling_frontier
 from bayes_scaling.decision.items import (
     ComputeBudget,
     DataWall,
@@ -23,9 +24,17 @@ from bayes_scaling.decision.items import (
 from bayes_scaling.decision.lifetime import break_even, implied_demand, lifetime
 from bayes_scaling.decision.noise_scale import batch_prior, noise_scale
 from bayes_scaling.decision.rates import rates
-from bayes_scaling.decision.reach import compute_to_reach, iso_loss, saturation, size_to_reach
+from bayes_scaling.decision.reach import (
+    compute_to_reach,
+    iso_loss,
+    saturation,
+    saturation_prior,
+    size_to_reach,
+)
+from bayes_scaling.decision.sampling import best_sampler, sample_flops, samples_for
 from bayes_scaling.decision.steps import size_penalty, step_allocation
 from bayes_scaling.decision.transfer import sweep_optima, transfer
+from bayes_scaling.decision.trend import threshold_date
 from bayes_scaling.decision.tuning import recommend, setting_cost
 from bayes_scaling.decision.wall import data_wall, wall_year
 from bayes_scaling.decision.words import plan_table, sentence
@@ -47,12 +56,14 @@ __all__ = [
     "allocate",
     "batch_prior",
     "batch_tradeoff",
+    "best_sampler",
     "break_even",
     "compute_to_reach",
     "critical_batch",
     "data_wall",
     "decide",
     "driven_by_data",
+    "exchange_rate",
     "implied_demand",
     "iso_loss",
     "largest_batch",
@@ -65,13 +76,18 @@ __all__ = [
     "recommend",
     "recount",
     "run_cards",
+    "sample_flops",
+    "samples_for",
+    "sampling_frontier",
     "saturation",
+    "saturation_prior",
     "sentence",
     "setting_cost",
     "size_penalty",
     "size_to_reach",
     "step_allocation",
     "sweep_optima",
+    "threshold_date",
     "transfer",
     "wall_year",
 ]

@@ -11,17 +11,20 @@ from bayes_scaling.laws._protocol import (
     HasRanges,
     HasScatter,
     HasShares,
+    HasSteady,
     HasSweeps,
     HasZeros,
     Law,
     Monotone,
+    SeenAs,
     bind,
     from_zero,
     law_from_dict,
     ranges_of,
     to_dict,
+    to_vary,
 )
-from bayes_scaling.laws._ranges import misfits
+from bayes_scaling.laws._ranges import Misfit, misfits
 from bayes_scaling.laws._search import (
     best_split,
     has_isoquants,
@@ -34,13 +37,16 @@ from bayes_scaling.laws.annealing import Annealing
 from bayes_scaling.laws.average import Average
 from bayes_scaling.laws.batch import CriticalBatch
 from bayes_scaling.laws.coupled import Coupled
+from bayes_scaling.laws.exchange import TestTime
 from bayes_scaling.laws.held import Held
 from bayes_scaling.laws.isoflop import IsoFlop
 from bayes_scaling.laws.joint import Chinchilla, KaplanND
 from bayes_scaling.laws.noise_scale import NoiseScale
 from bayes_scaling.laws.repetition import Repetition
+from bayes_scaling.laws.sampling import Coverage
 from bayes_scaling.laws.single import M4, BrokenPowerLaw, PowerLaw
 from bayes_scaling.laws.steps import KaplanNS
+from bayes_scaling.laws.trend import TimeTrend
 from bayes_scaling.laws.tuning import Tuning
 
 __all__ = [
@@ -52,6 +58,7 @@ __all__ = [
     "BrokenPowerLaw",
     "Chinchilla",
     "Coupled",
+    "Coverage",
     "CriticalBatch",
     "HasDerived",
     "HasFloor",
@@ -61,6 +68,7 @@ __all__ = [
     "HasRanges",
     "HasScatter",
     "HasShares",
+    "HasSteady",
     "HasSweeps",
     "HasZeros",
     "Held",
@@ -68,10 +76,14 @@ __all__ = [
     "KaplanND",
     "KaplanNS",
     "Law",
+    "Misfit",
     "Monotone",
     "NoiseScale",
     "PowerLaw",
     "Repetition",
+    "SeenAs",
+    "TestTime",
+    "TimeTrend",
     "Tuning",
     "best_split",
     "bind",
@@ -84,5 +96,6 @@ __all__ = [
     "search_split",
     "splits",
     "to_dict",
+    "to_vary",
     "tokens_to",
 ]

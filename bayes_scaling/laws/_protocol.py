@@ -190,6 +190,21 @@ class HasLatents(Protocol):
         ...
 
 
+@runtime_checkable
+class HasSteady(Protocol):
+    """A law that a table can identify though some of its inputs hardly vary there."""
+
+    steady: ClassVar[tuple[str, ...]]
+
+
+@runtime_checkable
+class SeenAs(Protocol):
+    """A law whose outcomes scatter in a way of their own: counts, records, points along runs."""
+
+    seen_as: Any
+    """The observation model that it is meant to be fitted with: a name, or choices by name."""
+
+
 LAWS: Registry[type] = Registry("law")
 
 L = TypeVar("L", bound=Law)
@@ -232,6 +247,12 @@ def from_zero(law: Any) -> tuple[str, ...]:
 def ranges_of(law: Any) -> Mapping[str, tuple[float, float]]:
     """Return what the inputs that are no sizes may be, least and greatest."""
     return law.ranges if isinstance(law, HasRanges) else {}
+
+
+def to_vary(law: Any) -> tuple[str, ...]:
+    """Return the inputs of which a table needs values that are two sizes, and not one."""
+    steady = law.steady if isinstance(law, HasSteady) else ()
+    return tuple(name for name in law.inputs if name not in steady)
 
 
 def bind(law: L, x: Inputs) -> L:

@@ -16,10 +16,13 @@ from bayes_scaling.observations._protocol import (
     Observation,
     ReadsClusters,
     ReadsLatents,
+    Refuses,
 )
 from bayes_scaling.observations.alone import Normal, StudentT, UnderTuned
+from bayes_scaling.observations.attempts import Attempts
 from bayes_scaling.observations.clusters import Clustered
 from bayes_scaling.observations.counts import Censored, Gamma
+from bayes_scaling.observations.records import Records
 from bayes_scaling.observations.sweep import Sweep
 
 __all__ = [
@@ -27,6 +30,7 @@ __all__ = [
     "MEASURED",
     "NO_CLUSTER",
     "OBSERVATIONS",
+    "Attempts",
     "Censored",
     "Clustered",
     "Gamma",
@@ -34,6 +38,8 @@ __all__ = [
     "Observation",
     "ReadsClusters",
     "ReadsLatents",
+    "Records",
+    "Refuses",
     "StudentT",
     "Sweep",
     "UnderTuned",

@@ -43,7 +43,13 @@ CHOICES = {
     ],
     "kaplan_nd": [{}, {"floor": True}],
     "coupled": [{}, {"coupling": False}, {"ahead": False}],
-    "power_law": [{}, {"floor": False}, {"of": "params"}, {"of": "tokens", "floor": False}],
+    "power_law": [
+        {},
+        {"floor": False},
+        {"of": "params"},
+        {"of": "tokens", "floor": False},
+        {"of": "steps", "curve": True},
+    ],
     "m4": [{}, {"of": "tokens"}],
     "bnsl": [{}, {"breaks": 0}, {"breaks": 2}],
     "kaplan_ns": [{}, {"floor": True}],
@@ -54,7 +60,9 @@ CHOICES = {
         {"elbow": True},
         {"along": "tokens", "elbow": True},
     ],
+    "coverage": [{}, {"zeros": True}],
     "isoflop": [{}, {"frontier": "additive"}, {"shape": "quadratic"}],
+    "time_trend": [{}, {"of": "flops"}],
     "tuning": [
         {},
         {"knobs": ("lr",), "along": ("width",)},
@@ -313,7 +321,11 @@ def test_units_of_loss_do_not_matter(law):
 @every_law
 def test_the_reference_does_not_matter(law):
     theta, x = theta_of(law), one(x_of(law), 2)
-    moved = {k: v * 7.0 if k in law.inputs else v for k, v in law.reference}
+    tops = {k: high for k, (_, high) in ranges_of(law).items() if np.isfinite(high)}
+    moved = {
+        k: (v + tops[k]) / 2 if k in tops else v * 7.0 if k in law.inputs else v
+        for k, v in law.reference
+    }
     moved = replace(law, reference=tuple(moved.items()))
     there = moved.from_paper(law.to_paper(theta))
     assert not any(np.allclose(there[k], theta[k]) for k in ("a0", "b0") if k in theta)
@@ -626,8 +638,13 @@ def test_an_unbound_law_says_how_to_bind_it_wherever_it_is_used(name):
     law = LAWS[name]()
     theta = {p.name: 5.0 if p.name == "L_max" else 0.5 for p in law.params}
     paper = bound(name, {}).to_paper(theta)
+    x = dict.fromkeys(law.inputs, 1e10)
+    ends = (replace(law, reference=tuple((k, at) for k in law.inputs)) for at in (1.0, 3.0))
+    if not isinstance(law, Anchored) and len({float(one(theta, x)) for one in ends}) == 1:
+        assert np.isfinite(law(theta, x))  # it divides by nothing, and so needs no sizes
+        return
     calls = [
-        lambda: law(theta, dict.fromkeys(law.inputs, 1e10)),
+        lambda: law(theta, x),
         lambda: law.to_paper(theta),
         lambda: law.from_paper(paper),
     ]
