@@ -13,7 +13,7 @@ from bayes_scaling.laws._gamma import log_gamma_ratio
 FAR = 50.0  # scale units from which the series of ln Phi(-t) is exact in float64
 HALF_LOG_2PI = 0.9189385332046727
 LOG_LN2 = -0.36651292058166435  # ln ln 2
-NEVER = 600.0  # ln of a number of events whose exponential would overflow
+NEVER = 80.0  # ln of a number of events that are never all waited for, within a float32
 HALF_LOG_PI = 0.5723649429247001
 SHIFT = 12  # from there on five terms of Stirling's series are exact in float64
 
@@ -248,10 +248,11 @@ class Record(Distribution):
         ln of the median state of the art at the row's date.
     jump, slope : arrays
         Mean of ln of a record over the one before; what `log_mu` gains in a year.
-    before, best, first, record, after, now : arrays, optional
-        Of rows of a history: `log_mu` at the row before, ln of the record until then, whether the
-        row is the first, whether it is a record, `log_mu` where it stops being watched, and ln of
-        the record from this row on. Without them, the state of the art at a date.
+    step, best, first, record, rest, now : arrays, optional
+        Of rows of a history: what `log_mu` gained since the row before, ln of the record until
+        then, whether the row is the first, whether it is a record, what `log_mu` gains until nobody
+        watches, and ln of the record from this row on. Without them, the state of the art at a
+        date.
     """
 
     arg_constraints = {}  # noqa: RUF012 (NumPyro reads a plain dict)
@@ -266,17 +267,19 @@ class Record(Distribution):
 
     @validate_sample
     def log_prob(self, value: Any) -> Any:
-        """Return the log density, of a record per year, and of no record the log probability."""
+        """Return the log density, of a record per year, and of no record the log probability.
+
+        The first row of a history is given: what came before it is not known.
+        """
         y = jnp.log(value)
         log_e = LOG_LN2 - (y - self.log_mu) / self.jump
-        alone = log_e - self._e(y, self.log_mu) - jnp.log(self.jump) - y
         if not self.history:
-            return alone
-        before, best, first, record, after, now = self.history
-        quiet = self._e(best, self.log_mu) - self._e(best, before)
+            return log_e - jnp.exp(jnp.minimum(log_e, NEVER)) - jnp.log(self.jump) - y
+        step, best, first, record, rest, now = self.history
+        quiet = self._waited(best, self.log_mu - step, step)
         came = log_e + jnp.log(self.slope) - 2 * jnp.log(self.jump) - y
-        since = self._e(now, after) - self._e(now, self.log_mu)
-        return jnp.where(first, alone, jnp.where(record, came, 0.0) - quiet) - since
+        since = self._waited(now, self.log_mu, rest)
+        return jnp.where(first, 0.0, jnp.where(record, came, 0.0) - quiet) - since
 
     def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
         """Draw the state of the art at every date by itself."""
@@ -284,9 +287,19 @@ class Record(Distribution):
         waited = jax.random.exponential(key, shape)
         return jnp.exp(self.log_mu - self.jump * (jnp.log(waited) - LOG_LN2))
 
-    def _e(self, y: Any, log_mu: Any) -> Any:
-        """Return how many releases above exp(y) there have been, on average."""
-        return jnp.exp(LOG_LN2 + jnp.minimum((log_mu - y) / self.jump, NEVER))
+    def _waited(self, y: Any, log_mu: Any, step: Any) -> Any:
+        """Return how many releases above exp(y) come while `log_mu` gains `step`, on average.
+
+        The gain itself, and not two values of `log_mu`, which may differ by less than they round.
+        Where numbers would overflow they go straight on: kept flat, no wait would be likely there.
+        """
+        gain = step / self.jump
+        start = LOG_LN2 + (log_mu - y) / self.jump
+        room = jnp.minimum(jnp.maximum(NEVER - start, 0.0), gain)
+        start = jnp.minimum(start, NEVER)
+        little = jnp.exp(start) * jnp.expm1(jnp.minimum(room, 1.0))
+        more = jnp.where(room < 1, little, jnp.exp(start + room) - jnp.exp(start))
+        return more + jnp.exp(NEVER) * (gain - room)
 
 
 class ExGaussian(Distribution):

@@ -152,11 +152,13 @@ def prepare(model: ScalingModel, runs: pd.DataFrame) -> Prepared:
 def _misfits(model: ScalingModel, used: pd.DataFrame) -> list[Problem]:
     """Return what the table holds that the law does not know, or the observation model."""
     law, seen = model.law, model.observation
-    read = [c for c in (*law.inputs, *seen.inputs, law.outcome) if c in used]
-    values = {c: values_of(used, c) for c in read if pd.api.types.is_numeric_dtype(used[c])}
+    read = (*law.inputs, *seen.inputs, law.outcome)
+    there = [c for c in read if c in used]
+    values = {c: values_of(used, c) for c in there if pd.api.types.is_numeric_dtype(used[c])}
     full = {c: v for c, v in values.items() if not np.isnan(v).any()}  # gaps are said already
     found = misfits(law, {c: v for c, v in full.items() if c in ranges_of(law)})
-    if isinstance(seen, Refuses) and {*law.inputs, *seen.inputs, law.outcome} <= set(full):
+    complete = set(read) <= set(full) and law.outcome in full
+    if isinstance(seen, Refuses) and complete:
         found += seen.misfits(full, full[law.outcome])
     labels = [f"row {i}" for i in used.index]
     rows = [tuple(labels[i] for i in np.flatnonzero(m.rows)) for m in found]

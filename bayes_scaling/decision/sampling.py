@@ -231,9 +231,8 @@ def law_of(fit: xr.DataTree) -> Coverage:
 
 def attempts_of(fit: xr.DataTree) -> float | None:
     """Return the most attempts at a problem of the table; None where the fit carries none."""
-    if not carries_runs(fit) or "attempts" not in fit["constant_data"]:
-        return None
-    return float(fit["constant_data"]["attempts"].max())
+    data = fit["constant_data"].to_dataset() if carries_runs(fit) else xr.Dataset()
+    return float(data["attempts"].values.max()) if "attempts" in data else None
 
 
 def _least(law: Coverage, theta: Mapping[str, np.ndarray], target: np.ndarray) -> np.ndarray:

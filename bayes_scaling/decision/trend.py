@@ -95,10 +95,10 @@ def _first(
     fit: xr.DataTree, model: Any, theta: Any, target: xr.DataArray, group: Any, seed: int
 ) -> xr.DataArray:
     """Return the year of the first record above every target."""
-    dates = fit["constant_data"][DATE].values
-    seen = fit["observed_data"][model.law.outcome].values
+    data = fit["constant_data"].to_dataset()
+    dates, seen = data[DATE].values, np.asarray(fit["observed_data"][model.law.outcome])
     if group is not None and model.pooling is not None:
-        mine = fit["constant_data"][model.pooling.column].values.astype(str) == str(group)
+        mine = data[model.pooling.column].values.astype(str) == str(group)
         dates, seen = dates[mine], seen[mine]
     last = max(float(dates.max()), model.observation.until or -np.inf)
     passed = [dates[seen >= y].min() if (seen >= y).any() else np.nan for y in target.values]

@@ -254,8 +254,8 @@ def as_read(runs: Any, model: ScalingModel) -> pd.DataFrame:
 
 def roles_of(model: ScalingModel) -> tuple[str, ...]:
     """Return the roles that a run table must have for a model."""
-    law, seen = model.law, model.observation
-    counted = seen.inputs if isinstance(seen, Refuses) else ()
+    law = model.law
+    counted = model.observation.inputs if isinstance(model.observation, Refuses) else ()
     return (*dict.fromkeys(c for c in (*law.inputs, *counted) if c in COLUMNS), law.outcome)
 
 

@@ -251,8 +251,9 @@ def ranges_of(law: Any) -> Mapping[str, tuple[float, float]]:
 
 def to_vary(law: Any) -> tuple[str, ...]:
     """Return the inputs of which a table needs values that are two sizes, and not one."""
+    inputs = law.inputs
     steady = law.steady if isinstance(law, HasSteady) else ()
-    return tuple(name for name in law.inputs if name not in steady)
+    return tuple(name for name in inputs if name not in steady)
 
 
 def bind(law: L, x: Inputs) -> L:

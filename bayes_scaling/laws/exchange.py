@@ -64,12 +64,16 @@ class TestTime:
     name: ClassVar[str] = "test_time"
     outcome: ClassVar[str] = "coverage"
     seen_as: ClassVar[Mapping[str, str]] = {"name": "attempts", "of": "bin"}
-    inputs: ClassVar[tuple[str, ...]] = ("params", SAMPLES)
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = {SAMPLES: (1.0, float("inf"))}
     latents: ClassVar[tuple[str, ...]] = ("u", "v", "never")
     derived: ClassVar[Mapping[str, tuple[str, str]]] = {
         "log_N": ("1", "ln of the size at which one sample solves half of the questions"),
     }
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the law reads."""
+        return ("params", SAMPLES)
 
     @property
     def params(self) -> tuple[Param, ...]:

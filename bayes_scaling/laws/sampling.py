@@ -61,7 +61,6 @@ class Coverage(Checked):
     name: ClassVar[str] = "coverage"
     outcome: ClassVar[str] = "coverage"
     seen_as: ClassVar[str] = "attempts"
-    inputs: ClassVar[tuple[str, ...]] = (SAMPLES,)
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = {SAMPLES: (1.0, float("inf"))}
     steady: ClassVar[tuple[str, ...]] = (SAMPLES,)
     latents: ClassVar[tuple[str, ...]] = ("u", "v", "never")
@@ -69,6 +68,11 @@ class Coverage(Checked):
         "u": ("1", "exponent with which the share unsolved falls with samples"),
         "v": ("1", "second shape of the Beta distribution of chances"),
     }
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the law reads."""
+        return (SAMPLES,)
 
     @property
     def params(self) -> tuple[Param, ...]:

@@ -54,14 +54,18 @@ class TimeTrend(Checked):
 
     name: ClassVar[str] = "time_trend"
     seen_as: ClassVar[str] = "records"
-    inputs: ClassVar[tuple[str, ...]] = (DATE,)
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = {DATE: (1950.0, 2100.0)}
     steady: ClassVar[tuple[str, ...]] = (DATE,)  # years differ by less than sizes have to
-    latents: ClassVar[tuple[str, ...]] = ("slope",)
+    latents: ClassVar[tuple[str, ...]] = ("slope", "log_mean")
     scatter: ClassVar[Prior] = Prior.of("HalfNormal", scale=1.0)
     derived: ClassVar[Mapping[str, tuple[str, str]]] = {
         "log2_2020": ("1", "log2 of the outcome at the start of 2020, in its unit"),
     }
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the law reads."""
+        return (DATE,)
 
     @property
     def outcome(self) -> str:
@@ -84,27 +88,36 @@ class TimeTrend(Checked):
     def __call__(self, theta: Theta, x: Inputs) -> Any:
         """Evaluate the outcome at ``x["date"]``, a year such as 2024.5."""
         xp = namespace(theta, x)
-        log = xp.log(theta["level"]) + LN2 * (x[DATE] - sizes(self)[DATE]) / theta["doubling"]
-        return xp.exp(xp.minimum(xp.maximum(log, -FAR), FAR))
+        return xp.exp(xp.minimum(xp.maximum(self.log(theta, x), -FAR), FAR))
 
-    def latent(self, theta: Theta, x: Inputs) -> dict[str, Any]:  # noqa: ARG002
-        """Return `slope`, what ln of the outcome gains in a year."""
-        return {"slope": LN2 / theta["doubling"]}
+    def log(self, theta: Theta, x: Inputs) -> Any:
+        """Return ln of the outcome, however far it is."""
+        xp = namespace(theta, x)
+        return xp.log(theta["level"]) + LN2 * (x[DATE] - self._start) / theta["doubling"]
+
+    def latent(self, theta: Theta, x: Inputs) -> dict[str, Any]:
+        """Return `slope`, what ln of the outcome gains in a year, and `log_mean`, that ln."""
+        return {"slope": LN2 / theta["doubling"], "log_mean": self.log(theta, x)}
 
     def date_of(self, theta: Theta, value: Any) -> Any:
         """Return the year in which the trend is at `value`."""
         xp = namespace(theta, {"value": value})
         doublings = (xp.log(value) - xp.log(theta["level"])) / LN2
-        return sizes(self)[DATE] + theta["doubling"] * doublings
+        return self._start + theta["doubling"] * doublings
 
     def to_paper(self, theta: Theta) -> dict[str, Any]:
         """Return log2 of the outcome at the start of 2020, and the doubling time."""
-        xp, ahead = namespace(theta), EPOCH - sizes(self)[DATE]
+        xp, ahead = namespace(theta), EPOCH - self._start
         log2 = xp.log(theta["level"]) / LN2 + ahead / theta["doubling"]
         return {"log2_2020": log2, "doubling": theta["doubling"]}
 
     def from_paper(self, paper: Mapping[str, Any]) -> dict[str, Any]:
         """Return the level at the reference date."""
-        xp, ahead = namespace(paper), EPOCH - sizes(self)[DATE]
+        xp, ahead = namespace(paper), EPOCH - self._start
         log = LN2 * (paper["log2_2020"] - ahead / paper["doubling"])
         return {"level": xp.exp(log), "doubling": paper["doubling"]}
+
+    @property
+    def _start(self) -> Any:
+        law: Any = self  # whose outcome is a choice, and of other laws is not
+        return sizes(law)[DATE]

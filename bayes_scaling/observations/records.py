@@ -50,10 +50,11 @@ class Records:
     ``e(t, y) = ln2 (y / y(t))^(-1 / jump)`` the state of the art is then a Gumbel variable about
     the trend, ``P(max < y) = exp(-e(t, y))``; records come at the rate slope / jump, and each
     exceeds the one before by a factor whose ln is exponential of mean `jump`. The log likelihood of
-    a history is ``-e(t_1, y_1) + ln e(t_1, y_1) / jump`` of its first row, and of each other
-    ``-(e(t_i, M) - e(t_(i-1), M))``, M being the record until then, with ``ln(slope e(t_i, y_i) /
-    jump^2)`` where the row is a record: exact, and selection is in it. Densities of records are per
-    year, so elpd compares with no other observation model.
+    a row is ``-(e(t_i, M) - e(t_(i-1), M))``, M being the record until then, with ``ln(slope
+    e(t_i, y_i) / jump^2)`` where the row is a record: exact, and selection is in it. The first row
+    is given and says nothing by itself: a table starts somewhere, often with what happened to be
+    measured, which need not be where the frontier was. Densities of records are per year, so elpd
+    compares with no other observation model.
 
     A line through points that were picked for being the best is drawn too sure of itself: they
     share what came before them. Errors of the outcomes themselves are not modelled; a record that
@@ -73,13 +74,13 @@ class Records:
 
     until: float | None = None
     name: ClassVar[str] = "records"
-    latents: ClassVar[tuple[str, ...]] = ("slope",)
+    latents: ClassVar[tuple[str, ...]] = ("slope", "log_mean")
     by: ClassVar[None] = None
     along: ClassVar[str] = "date"
     inputs: ClassVar[tuple[str, ...]] = ()
     params: ClassVar[tuple[Param, ...]] = (JUMP,)
 
-    def distribution(self, mu: Any, theta: Theta, x: Inputs) -> Any:
+    def distribution(self, mu: Any, theta: Theta, x: Inputs) -> Any:  # noqa: ARG002
         """Return the distribution of every row, given those before it.
 
         Of rows without a history (`x` without clusters), of the state of the art at their dates.
@@ -88,27 +89,26 @@ class Records:
 
         from bayes_scaling._distributions import Record
 
-        log_mu, jump = jnp.log(mu), theta["jump"]
+        log_mu, jump = x["log_mean"], theta["jump"]  # past all bounds, where records never end
         if CLUSTER not in x:
             return Record(log_mu, jump, x["slope"], validate_args=False)
         order, first, best, is_record = _history(x, jnp)
         back = jnp.argsort(order)
-        at = jnp.broadcast_to(log_mu, jnp.shape(x[MEASURED]))[order]
-        before = jnp.where(first, at, jnp.roll(at, 1))
-        after = at
+        date, shape = x[self.along][order], jnp.shape(x[MEASURED])
+        slope = jnp.broadcast_to(x["slope"], shape)[order]
+        step = slope * jnp.where(first, 0.0, date - jnp.roll(date, 1))
+        rest = jnp.zeros_like(step)
         if self.until is not None:  # of the last row of every history
-            last = jnp.roll(first, -1)
-            slope = jnp.broadcast_to(x["slope"], at.shape)[order]
-            after = jnp.where(last, at + slope * (self.until - x[self.along][order]), at)
+            rest = slope * jnp.where(jnp.roll(first, -1), self.until - date, 0.0)
         log_y = jnp.log(x[MEASURED])[order]
         now = jnp.where(is_record | first, log_y, best)
-        parts = [v[back] for v in (before, best, first, is_record, after, now)]
+        parts = [v[back] for v in (step, best, first, is_record, rest, now)]
         return Record(log_mu, jump, x["slope"], *parts, validate_args=False)
 
     def draw(self, rng: np.random.Generator, mu: Any, theta: Theta, x: Inputs) -> np.ndarray:
         """Draw the state of the art with NumPy; of rows of one history the later is no lower."""
         shape = np.shape(mu)
-        log_mu = np.log(mu)
+        log_mu = np.broadcast_to(x["log_mean"], shape)
         jump = np.broadcast_to(theta["jump"], shape)
         alone = log_mu - jump * np.log(rng.exponential(size=shape) / LN2)
         if CLUSTER not in x:

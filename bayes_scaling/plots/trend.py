@@ -61,7 +61,8 @@ def plot_trend(
     trust = warn_if_untrusted(fit)
     law, thin, runs = law_of(fit), light(fit), runs_of(fit, group)
     t0 = dict(law.reference or ())[DATE]
-    low, end = (t0 - 2.0, t0 + 2.0) if runs is None else (runs[DATE].min(), runs[DATE].max())
+    seen_at = np.array([t0 - 2.0, t0 + 2.0]) if runs is None else runs[DATE].to_numpy(float)
+    low, end = float(seen_at.min()), float(seen_at.max())
     far = end + 0.5 * max(end - low, 1.0) if to is None else float(to)
     if not low < far < np.inf:
         msg = f"to: a year after {low:.1f}; found {to!r}"
