@@ -89,12 +89,6 @@ def batches() -> Inputs:
     return grid(batch_size_tokens=(2e4, 2e7, 24))
 
 
-def crossed() -> Inputs:
-    """Return 4 sizes at 1, 2, 4 ... 32 samples, 100 questions each."""
-    cells = grid(params=(1e9, 6.4e10, 4), samples=(1, 32, 6))
-    return {**cells, "samples": np.round(cells["samples"]), "attempts": np.full(24, 100.0)}
-
-
 def releases() -> Inputs:
     """Return 24 dates over five years."""
     return {"date": np.linspace(2020.0, 2025.0, 24)}
@@ -127,9 +121,6 @@ DESIGNS = {
     "cbs": Design(BATCHES, batches),
     "noise_scale": Design(BATCHES, batches, bs.Gamma()),
     "coverage": Design("48 problems, 20 attempts at half of them and 200 at the others", problems),
-    "test_time": Design(
-        "24 cells of 100 questions: 4 sizes of 1e9 to 6.4e10 parameters, 1 to 32 samples", crossed
-    ),
     "time_trend": Design(
         "24 releases of five years, scattered about the trend", releases, bs.StudentT()
     ),

@@ -6,7 +6,6 @@ from bayes_scaling.decision.counting import Transformers, recount
 from bayes_scaling.decision.decide import decide, plan_of
 from bayes_scaling.decision.design import next_runs, run_cards
 from bayes_scaling.decision.drivers import driven_by_data
-from bayes_scaling.decision.exchange import exchange_rate, sampling_frontier
 from bayes_scaling.decision.items import (
     ComputeBudget,
     DataWall,
@@ -63,7 +62,6 @@ __all__ = [
     "data_wall",
     "decide",
     "driven_by_data",
-    "exchange_rate",
     "implied_demand",
     "iso_loss",
     "largest_batch",
@@ -78,7 +76,6 @@ __all__ = [
     "run_cards",
     "sample_flops",
     "samples_for",
-    "sampling_frontier",
     "saturation",
     "saturation_prior",
     "sentence",

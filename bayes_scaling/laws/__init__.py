@@ -37,7 +37,6 @@ from bayes_scaling.laws.annealing import Annealing
 from bayes_scaling.laws.average import Average
 from bayes_scaling.laws.batch import CriticalBatch
 from bayes_scaling.laws.coupled import Coupled
-from bayes_scaling.laws.exchange import TestTime
 from bayes_scaling.laws.held import Held
 from bayes_scaling.laws.isoflop import IsoFlop
 from bayes_scaling.laws.joint import Chinchilla, KaplanND
@@ -82,7 +81,6 @@ __all__ = [
     "PowerLaw",
     "Repetition",
     "SeenAs",
-    "TestTime",
     "TimeTrend",
     "Tuning",
     "best_split",

@@ -1,7 +1,7 @@
 """Attempts at problems: how many of each problem's succeeded."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,17 +16,11 @@ WHOLE = 1e-3  # of an attempt: a share given to four digits is still a count of 
 @OBSERVATIONS.register("attempts")
 @dataclass(frozen=True)
 class Attempts:
-    """Counts of attempts that succeeded, chances differing between rows.
+    """Counts of a problem's attempts that succeeded, chances differing between problems.
 
-    ``c ~ Binomial(attempts, p)``, ``p ~ Beta(u, v)``, integrated over p exactly (beta-binomial), u
-    and v being the law's. The outcome is the share c / attempts, which may be 0 or 1.
-
-    Parameters
-    ----------
-    of : {"problem", "bin"}, default "problem"
-        What a row is: one problem and the attempts at it, or a bin of problems, each attempted
-        once. Of `samples` > 1 a problem's row is one attempt of so many samples, solved or not; of
-        a bin the law says what samples do.
+    A row is one problem: ``c ~ Binomial(attempts, p)``, ``p ~ Beta(u, v)``, integrated over p
+    exactly (beta-binomial), u and v being the law's. The outcome is the share c / attempts, which
+    may be 0 or 1. Of `samples` > 1 a row is one attempt of so many samples, solved or not.
 
     Notes
     -----
@@ -40,8 +34,6 @@ class Attempts:
     ((), ('attempts',))
     """
 
-    of: Literal["problem", "bin"] = "problem"
-
     name: ClassVar[str] = "attempts"
     scale: ClassVar[str] = "linear"
     latents: ClassVar[tuple[str, ...]] = ("u", "v", "never")
@@ -52,14 +44,14 @@ class Attempts:
         """Return the distribution of the share of attempts that succeed."""
         from bayes_scaling._distributions import Solved
 
-        numbers = (x["attempts"], self._samples(x), x["u"], x["v"], x["never"])
+        numbers = (x["attempts"], x["samples"], x["u"], x["v"], x["never"])
         return Solved(*numbers, validate_args=False)
 
     def draw(self, rng: np.random.Generator, mu: Any, theta: Theta, x: Inputs) -> np.ndarray:  # noqa: ARG002
         """Draw shares of attempts that succeed with NumPy, a new problem for every number."""
         shape = np.shape(mu)
-        read = (*(x[c] for c in ("u", "v", "never", "attempts")), self._samples(x))
-        u, v, never, n, k = (np.broadcast_to(value, shape) for value in read)
+        read = ("u", "v", "never", "attempts", "samples")
+        u, v, never, n, k = (np.broadcast_to(x[c], shape) for c in read)
         # The logarithm of a Gamma draw of a tiny shape, which itself would round to zero.
         one, other = (_log_gamma_draw(rng, a) for a in (u, v))
         log_fails = other - np.logaddexp(one, other)  # ln(1 - p)
@@ -72,14 +64,11 @@ class Attempts:
         if (bad := np.abs(y * n - np.round(y * n)) > WHOLE * np.maximum(n, 1)).any():
             found = f"{int(bad.sum())} shares of the attempts are no whole number of them"
             out.append(Misfit("coverage", bad, found, "give the number that succeeded: `solved`"))
-        if (bad := (np.asarray(self._samples(x), float) > 1) & (n > 1)).any():
+        if (bad := (np.asarray(x["samples"], float) > 1) & (n > 1)).any():
             found = f"{int(bad.sum())} rows have several attempts of several samples each"
             do = "count single samples (samples 1), or give every attempt a row of its own"
             out.append(Misfit("samples", bad, found, do))
         return out
-
-    def _samples(self, x: Inputs) -> Any:
-        return x["samples"] if self.of == "problem" else 1.0
 
 
 def _log_gamma_draw(rng: np.random.Generator, shape: np.ndarray) -> np.ndarray:
