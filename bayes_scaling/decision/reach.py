@@ -189,7 +189,7 @@ def saturation(fit: xr.DataTree, params: Any = None, *, group: str | None = None
     xarray.Dataset over (chain, draw, size)
         `loss`, nat/token: ``E + A / N^alpha`` of the additive law. Of a learning curve over (chain,
         draw), E, and `left`, nat/token: what steps without end would still take off the law's loss
-        at the last checkpoint fitted.
+        at the last checkpoint fitted (NaN where the fit does not say which that is).
 
     Raises
     ------
@@ -265,7 +265,7 @@ def _last(fit: xr.DataTree, of: str, group: str | None) -> float:
         data = fit["constant_data"].to_dataset()
         mine = data[pooling.column].values.astype(str) == str(group)
         return float(data[of].values[mine].max())
-    return float(json.loads(fit.attrs["largest"])[of])
+    return float(json.loads(fit.attrs.get("largest", "{}")).get(of, np.nan))
 
 
 def _targets(loss: Any) -> xr.DataArray:

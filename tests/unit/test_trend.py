@@ -163,6 +163,7 @@ def test_intervals_of_the_doubling_time_cover():
         assert band[0] <= int(((low < truth) & (truth < high)).sum()) <= band[1], name
 
 
+@pytest.mark.slow
 def test_intervals_cover_where_the_envelope_was_picked():
     """Releases that scatter normally, a dozen a year, of which only the records are in the table.
 
