@@ -76,6 +76,7 @@ def test_curves_that_are_none(choices):
         bs.PowerLaw(**choices, curve=True)
 
 
+@pytest.mark.slow
 def test_sizes_lend_each_other_their_exponent(fit):
     for name, floor in FLOORS.items():
         level = bs.saturation(fit, group=name)
@@ -90,6 +91,7 @@ def test_sizes_lend_each_other_their_exponent(fit):
         bs.saturation(fit, 1e8)
 
 
+@pytest.mark.slow
 def test_what_more_tokens_buy(fit):
     need = bs.size_to_reach(fit, [2.6, 2.0], group="410M")
     assert need.reachable.values[0] > 0.9
@@ -132,6 +134,7 @@ def test_intervals_of_single_curves_cover():
     assert covered["student_t"] < covered["clustered"]
 
 
+@pytest.mark.slow
 def test_the_figure(fit):
     with mpl.rc_context({"figure.max_open_warning": 0}):
         ax = bs.plots.plot_learning(fit)
