@@ -20,7 +20,9 @@ from .criticism import (
 )
 from .data.annealing import annealing_sums
 from .data.datasets import describe_dataset, fetch_dataset, list_datasets, load_dataset
+from .data.dates import year_of
 from .data.read import read_runs
+from .data.sampling import pass_at_k
 from .data.shapes import shapes
 from .data.simulate import simulate
 from .data.summary import summary
@@ -46,6 +48,7 @@ from .decision import (
     best_experts,
     best_mixture,
     best_pool,
+    best_sampler,
     break_even,
     compute_for_task,
     compute_to_reach,
@@ -69,7 +72,10 @@ from .decision import (
     recount,
     routing,
     run_cards,
+    sample_flops,
+    samples_for,
     saturation,
+    saturation_prior,
     sentence,
     setting_cost,
     size_penalty,
@@ -78,6 +84,7 @@ from .decision import (
     step_allocation,
     sweep_optima,
     task_forecast,
+    threshold_date,
     total_params,
     transfer,
     wall_year,
@@ -93,6 +100,7 @@ from .laws import (
     Chinchilla,
     ClarkMoE,
     Coupled,
+    Coverage,
     CriticalBatch,
     DataConstrained,
     Emergence,
@@ -110,6 +118,7 @@ from .laws import (
     Repetition,
     Routed,
     SigmoidCompute,
+    TimeTrend,
     Tuning,
 )
 from .methods import (
@@ -125,6 +134,7 @@ from .methods import (
 from .model import Pooling, ScalingModel
 from .observations import (
     OBSERVATIONS,
+    Attempts,
     AverageShare,
     BetaBinomial,
     Binomial,
@@ -133,6 +143,7 @@ from .observations import (
     Clustered,
     Gamma,
     Normal,
+    Records,
     StudentT,
     Sweep,
     UnderTuned,
@@ -150,6 +161,7 @@ __all__ = [
     "OBSERVATIONS",
     "Annealing",
     "Asymptote",
+    "Attempts",
     "AverageShare",
     "BetaBinomial",
     "Binomial",
@@ -161,6 +173,7 @@ __all__ = [
     "Clustered",
     "ComputeBudget",
     "Coupled",
+    "Coverage",
     "CriticalBatch",
     "DataConstrained",
     "DataWall",
@@ -187,6 +200,7 @@ __all__ = [
     "Pooling",
     "PowerLaw",
     "Prior",
+    "Records",
     "Repetition",
     "Routed",
     "ScalingModel",
@@ -198,6 +212,7 @@ __all__ = [
     "StepLimit",
     "StudentT",
     "Sweep",
+    "TimeTrend",
     "Transformers",
     "Tuning",
     "UnderTuned",
@@ -215,6 +230,7 @@ __all__ = [
     "best_experts",
     "best_mixture",
     "best_pool",
+    "best_sampler",
     "bootstrap",
     "break_even",
     "by_validation",
@@ -257,6 +273,7 @@ __all__ = [
     "one_of",
     "open_fit",
     "parabola_bias",
+    "pass_at_k",
     "plan_of",
     "plan_table",
     "plots",
@@ -272,8 +289,11 @@ __all__ = [
     "routing",
     "run_cards",
     "sample",
+    "sample_flops",
     "sample_prior",
+    "samples_for",
     "saturation",
+    "saturation_prior",
     "save_fit",
     "sensitivity",
     "sentence",
@@ -289,8 +309,10 @@ __all__ = [
     "sweep_optima",
     "task_forecast",
     "three_ways",
+    "threshold_date",
     "total_params",
     "transfer",
     "valleys",
     "wall_year",
+    "year_of",
 ]

@@ -4,12 +4,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import log_ndtr
+from jax.scipy.special import gammaln, log_ndtr
 from numpyro.distributions import Distribution, constraints
 from numpyro.distributions.util import promote_shapes, validate_sample
 
+from bayes_scaling.laws._gamma import log_gamma_ratio
+
 FAR = 50.0  # scale units from which the series of ln Phi(-t) is exact in float64
 HALF_LOG_2PI = 0.9189385332046727
+LOG_LN2 = -0.36651292058166435  # ln ln 2
+NEVER = 80.0  # ln of a number of events that are never all waited for, within a float32
 HALF_LOG_PI = 0.5723649429247001
 LEAST = 1e-12  # of a probability, and of what is left of it
 SHIFT = 12  # from there on five terms of Stirling's series are exact in float64
@@ -195,6 +199,123 @@ class CensoredNormal(Distribution):
         """Draw what would have been seen."""
         shape = sample_shape + self.batch_shape
         return self.loc + self.scale * jax.random.normal(key, shape)
+
+
+class Solved(Distribution):
+    """The share of attempts at a problem that succeed, chances differing between problems.
+
+    Parameters
+    ----------
+    attempts, samples : arrays
+        How many attempts, and samples of each; of more than one sample a single attempt.
+    u, v : arrays
+        Of the Beta distribution of chances.
+    never : array
+        Share of problems that have none.
+    """
+
+    arg_constraints = {}  # noqa: RUF012 (NumPyro reads a plain dict)
+    support: Any = constraints.unit_interval
+
+    def __init__(
+        self, attempts: Any, samples: Any, u: Any, v: Any, never: Any, *, validate_args: Any = None
+    ) -> None:
+        self.attempts, self.samples, self.u, self.v, self.never = attempts, samples, u, v, never
+        shapes = [jnp.shape(a) for a in (attempts, samples, u, v, never)]
+        super().__init__(batch_shape=jax.lax.broadcast_shapes(*shapes), validate_args=validate_args)
+
+    @validate_sample
+    def log_prob(self, value: Any) -> Any:
+        """Return the log probability of the count that is this share of the attempts."""
+        n, u, v = jnp.asarray(self.attempts), self.u, self.v
+        solved, together = jnp.round(value * n), jnp.asarray(self.samples) > 1
+        # An attempt of k samples fails where k attempts of one sample succeed in none.
+        hits = jnp.where(together, 0.0, solved)
+        tries = jnp.where(together, self.samples, n)
+        ways = gammaln(tries + 1) - gammaln(hits + 1) - gammaln(tries - hits + 1)
+        x, a = (
+            jnp.stack(jnp.broadcast_arrays(*parts, jnp.zeros(self.batch_shape))[:3])
+            for parts in ((u, v, u + v), (hits, tries - hits, tries))
+        )
+        of_u, of_v, of_both = log_gamma_ratio(x, a, jnp)
+        found = ways + of_u + of_v - of_both
+        once = together & (solved > 0)
+        found = jnp.where(once, jnp.log(-jnp.expm1(jnp.where(once, found, -1.0))), found)
+        never = jnp.asarray(self.never, found.dtype)
+        found = found + jnp.log1p(-never)
+        return jnp.where(solved > 0, found, jnp.logaddexp(found, jnp.log(never)))
+
+    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
+        """Draw shares, a new problem for every number."""
+        shape = sample_shape + self.batch_shape
+        of_p, of_zero, of_count = jax.random.split(key, 3)
+        p = jax.random.beta(of_p, self.u, self.v, shape)
+        chance = -jnp.expm1(self.samples * jnp.log1p(-p))
+        chance = chance * (jax.random.uniform(of_zero, shape) >= jnp.asarray(self.never))
+        return jax.random.binomial(of_count, jnp.asarray(self.attempts), chance) / self.attempts
+
+
+class Record(Distribution):
+    """Running maxima of releases that form a Poisson process in date and ln y.
+
+    Parameters
+    ----------
+    log_mu : array
+        ln of the median state of the art at the row's date.
+    jump, slope : arrays
+        Mean of ln of a record over the one before; what `log_mu` gains in a year.
+    step, best, first, record, rest, now : arrays, optional
+        Of rows of a history: what `log_mu` gained since the row before, ln of the record until
+        then, whether the row is the first, whether it is a record, what `log_mu` gains until nobody
+        watches, and ln of the record from this row on. Without them, the state of the art at a
+        date.
+    """
+
+    arg_constraints = {}  # noqa: RUF012 (NumPyro reads a plain dict)
+    support: Any = constraints.positive
+
+    def __init__(
+        self, log_mu: Any, jump: Any, slope: Any, *history: Any, validate_args: Any = None
+    ) -> None:
+        self.log_mu, self.jump, self.slope, self.history = log_mu, jump, slope, history
+        shape = jax.lax.broadcast_shapes(jnp.shape(log_mu), jnp.shape(jump), jnp.shape(slope))
+        super().__init__(batch_shape=shape, validate_args=validate_args)
+
+    @validate_sample
+    def log_prob(self, value: Any) -> Any:
+        """Return the log density, of a record per year, and of no record the log probability.
+
+        The first row of a history is given: what came before it is not known.
+        """
+        y = jnp.log(value)
+        log_e = LOG_LN2 - (y - self.log_mu) / self.jump
+        if not self.history:
+            return log_e - jnp.exp(jnp.minimum(log_e, NEVER)) - jnp.log(self.jump) - y
+        step, best, first, record, rest, now = self.history
+        quiet = self._waited(best, self.log_mu - step, step)
+        came = log_e + jnp.log(self.slope) - 2 * jnp.log(self.jump) - y
+        since = self._waited(now, self.log_mu, rest)
+        return jnp.where(first, 0.0, jnp.where(record, came, 0.0) - quiet) - since
+
+    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
+        """Draw the state of the art at every date by itself."""
+        shape = sample_shape + self.batch_shape
+        waited = jax.random.exponential(key, shape)
+        return jnp.exp(self.log_mu - self.jump * (jnp.log(waited) - LOG_LN2))
+
+    def _waited(self, y: Any, log_mu: Any, step: Any) -> Any:
+        """Return how many releases above exp(y) come while `log_mu` gains `step`, on average.
+
+        The gain itself, and not two values of `log_mu`, which may differ by less than they round.
+        Where numbers would overflow they go straight on: kept flat, no wait would be likely there.
+        """
+        gain = step / self.jump
+        start = LOG_LN2 + (log_mu - y) / self.jump
+        room = jnp.minimum(jnp.maximum(NEVER - start, 0.0), gain)
+        start = jnp.minimum(start, NEVER)
+        little = jnp.exp(start) * jnp.expm1(jnp.minimum(room, 1.0))
+        more = jnp.where(room < 1, little, jnp.exp(start + room) - jnp.exp(start))
+        return more + jnp.exp(NEVER) * (gain - room)
 
 
 class ExGaussian(Distribution):

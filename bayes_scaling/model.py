@@ -123,15 +123,14 @@ class ScalingModel:
         if lacking := [v for v in wanted if v not in known]:
             msg = (
                 f"observation model {self.observation.name!r} reads {', '.join(lacking)} of a run, "
-                f"which law {self.law.name!r} does not say; it is made for "
-                f"{'laws in two steps, such as `Ladder`' if self.witness else '`Tuning`'}"
+                f"which law {self.law.name!r} does not say; fit it with a law that does"
             )
             raise SpecError(msg)
         on = [getattr(v, "scale", None) for v in (law, observation)]
         if self.witness and not isinstance(law, HasUpstream):
             msg = f"law {self.law.name!r} links no {self.witness} to its outcome"
             raise SpecError(msg)
-        if wanted and on[0] != on[1] and not self.witness:
+        if wanted and None not in on and on[0] != on[1] and not self.witness:
             msg = (
                 f"law {self.law.name!r} is on a {on[0]} scale and observation model "
                 f"{self.observation.name!r}, which reads what a miss costs, on a {on[1]} one: give "
@@ -245,8 +244,7 @@ def model_for(law: Any) -> ScalingModel:
         A law of sweeps scatters least at the best setting, counts failures where it knows of them
         and has a level for every sweep; of a law of size and data that knows where its table ends
         the scatter moves with compute, so that the largest runs count for what they are worth; a
-        law of accuracy or error says itself how shares scatter about it; any other law has the
-        defaults.
+        law that names its usual observation model has that; any other law has the defaults.
 
     Examples
     --------
@@ -261,7 +259,7 @@ def model_for(law: Any) -> ScalingModel:
         pooling = Pooling("sweep", (("l0", "free"),)) if several else None
         return ScalingModel(law, Sweep(scale=getattr(law, "scale", "log")), pooling=pooling)
     if isinstance(law, HasUsual):
-        return ScalingModel(law, observation_from_dict(dict(law.usual)))
+        return ScalingModel(law, observation_from_dict(law.usual))
     if joint and isinstance(law, Anchored):
         return ScalingModel(law, StudentT(noise="compute"))
     return ScalingModel(law)

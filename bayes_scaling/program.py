@@ -18,7 +18,7 @@ from bayes_scaling.data.numbers import usable, values_of, without_attrs
 from bayes_scaling.errors import FitError, Problem, SpecError, TableError
 from bayes_scaling.laws import Average, HasSweeps, Held, bind, misfits, ranges_of
 from bayes_scaling.model import ScalingModel, model_to_json
-from bayes_scaling.observations import CLUSTER, MEASURED, NO_CLUSTER, ReadsClusters
+from bayes_scaling.observations import CLUSTER, MEASURED, NO_CLUSTER, ReadsClusters, Refuses
 from bayes_scaling.param import Param, Prior
 
 GROUP_SD = {"intercept": 0.15}  # of ln a0 between recipes, 0.03 to 0.7; exponents move less
@@ -112,7 +112,7 @@ def prepare(model: ScalingModel, runs: pd.DataFrame) -> Prepared:
             do = "give positive numbers, or along='' where nothing is forgotten"
             found = f"{len(rows)} values are no positive numbers"
             problems.append(Problem(along, rows, found, do))
-    problems += _misfits(model.law, used)
+    problems += _misfits(model, used)
     beside = [p.name for p in model.params if model.prior(p.name).times.endswith("_upstream")]
     if beside and UPSTREAM not in model.columns:
         do = f"state these priors in other units, or choose a model that reads {UPSTREAM}"
@@ -155,11 +155,17 @@ def prepare(model: ScalingModel, runs: pd.DataFrame) -> Prepared:
     return Prepared(bound, data, used, groups)
 
 
-def _misfits(law: Any, used: pd.DataFrame) -> list[Problem]:
-    """Return what the table holds of inputs that are no sizes, and the law does not know."""
-    there = [name for name in law.inputs if name in used and name in ranges_of(law)]
-    full = [c for c in there if not np.isnan(values_of(used, c)).any()]  # gaps are said already
-    found = misfits(law, {name: values_of(used, name) for name in full})
+def _misfits(model: ScalingModel, used: pd.DataFrame) -> list[Problem]:
+    """Return what the table holds that the law does not know, or the observation model."""
+    law, seen = model.law, model.observation
+    read = (*law.inputs, *seen.inputs, law.outcome)
+    there = [c for c in read if c in used]
+    values = {c: values_of(used, c) for c in there if pd.api.types.is_numeric_dtype(used[c])}
+    full = {c: v for c, v in values.items() if not np.isnan(v).any()}  # gaps are said already
+    found = misfits(law, {c: v for c, v in full.items() if c in ranges_of(law)})
+    complete = set(read) <= set(full) and law.outcome in full
+    if isinstance(seen, Refuses) and complete:
+        found += seen.misfits(full, full[law.outcome])
     labels = [f"row {i}" for i in used.index]
     rows = [tuple(labels[i] for i in np.flatnonzero(m.rows)) for m in found]
     return [Problem(m.column, r, m.found, m.do) for m, r in zip(found, rows, strict=True)]
@@ -214,7 +220,10 @@ def _clusters(model: ScalingModel, runs: pd.DataFrame) -> dict[str, np.ndarray]:
     seen = model.observation
     if not isinstance(seen, ReadsClusters):
         return {}
-    names = runs[seen.by].astype(str) if seen.by else sweeps(runs, list(model.law.inputs))
+    if seen.by is None:
+        names = ["all"] * len(runs)
+    else:
+        names = runs[seen.by].astype(str) if seen.by else sweeps(runs, list(model.law.inputs))
     pairs = pd.Series(list(names))
     if model.pooling and not seen.across:  # runs of two groups are two, whatever they are called
         pairs = pairs.str.cat(runs[model.pooling.column].astype(str).to_numpy(), sep="\0")

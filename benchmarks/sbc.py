@@ -130,6 +130,16 @@ def asked(x: Inputs) -> Inputs:
     return {**x, "questions": np.full(len(next(iter(x.values()))), 1000.0)}
 
 
+def releases() -> Inputs:
+    """Return 24 dates over five years."""
+    return {"date": np.linspace(2020.0, 2025.0, 24)}
+
+
+def problems() -> Inputs:
+    """Return 48 problems, 20 attempts at half of them and 200 at the others."""
+    return {"samples": np.ones(48), "attempts": np.repeat([20.0, 200.0], 24)}
+
+
 PLANE = "48 runs: 6 budgets of 6e18 to 3e21 FLOP, 8 sizes each, 2 to 300 tokens per parameter"
 LADDER = "48 runs of 1e17 to 1e22 FLOP"
 ROUTERS = "48 runs: 6 sizes of 1.5e7 to 1.3e9 active parameters, 1 to 512 experts"
@@ -178,6 +188,10 @@ DESIGNS = {
     "gadre_error": Design("24 losses of 2.4 to 5", lambda: {"loss": np.linspace(2.4, 5.0, 24)}),
     "sigmoid_compute": Design(f"{LADDER}; 1,000 questions each", lambda: asked(ladder())),
     "emergence": Design(f"{LADDER}; 1,000 questions each", lambda: asked(ladder())),
+    "coverage": Design("48 problems, 20 attempts at half of them and 200 at the others", problems),
+    "time_trend": Design(
+        "24 releases of five years, scattered about the trend", releases, bs.StudentT()
+    ),
     "tuning": Design(
         "24 learning rates of 1e-4 to 3e-2, one sweep", lambda: grid(lr=(1e-4, 3e-2, 24))
     ),
@@ -231,6 +245,8 @@ def table(law: Any, x: Inputs) -> pd.DataFrame:
     runs = pd.DataFrame({**x, law.outcome: law(theta, x)})
     if isinstance(law, HasUpstream):  # what is measured on the way
         runs = runs.assign(**law.latent(theta, x)).rename(columns={"upstream": "loss"})
+    if "attempts" in x:  # shares of counts
+        runs[law.outcome] = (runs[law.outcome] * x["attempts"]).round() / x["attempts"]
     if {"params", "tokens"} <= set(x):
         runs["flops"] = flops_6nd(x["params"], x["tokens"])
     counts = [c for c in runs if c in COLUMNS and COLUMNS[c].kind == "count"]

@@ -84,10 +84,11 @@ def fit(
     step = Steps()
     with step("reading"):
         from bayes_scaling.inference.fit import roles_of
+        from bayes_scaling.laws import to_vary
 
         described = model_of_law(law, choice) if law else bs.load_model(model)
         runs = runs_from(source, reading, roles_of(described))
-        inputs, free = described.law.inputs, len(described.law.params)
+        inputs, free = to_vary(described.law), len(described.law.params)
         found = bs.summary(runs, coordinates=inputs, n_parameters=free)
     if not json:
         console().print(page(str(found)), soft_wrap=True)

@@ -26,6 +26,7 @@ from bayes_scaling.criticism.future import new_runs
 from bayes_scaling.data.numbers import values_of
 from bayes_scaling.data.summary import refusals
 from bayes_scaling.errors import BayesScalingError, FitError, SpecError
+from bayes_scaling.laws import to_vary
 from bayes_scaling.model import ScalingModel
 from bayes_scaling.program import Prepared
 
@@ -143,7 +144,7 @@ def backtest(
     def usable(rows: np.ndarray) -> bool:
         part = first.runs.iloc[rows]
         laws = [m.law for m in named.values()]
-        return not any(refusals(part, law.inputs, len(law.params)) for law in laws)
+        return not any(refusals(part, to_vary(law), len(law.params)) for law in laws)
 
     labelled = [clusters_of(ready, by) for ready in full.values()]
     labels = [one for one in labelled if one is not None]

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_scaling.data.verdicts import Verdict
-from bayes_scaling.observations import CLUSTER, ReadsClusters
+from bayes_scaling.observations import CLUSTER, ReadsClusters, Records
 from bayes_scaling.results import model_of
 
 SURPRISING = 0.005  # two-sided, per statistic
@@ -81,7 +81,7 @@ def _statistics(data: xr.Dataset) -> dict[str, Statistic]:
         n, d = np.log(data["params"].values), np.log(data["tokens"].values)
         out["bend along compute"] = _bend(n + d)
         out["bend along tokens per parameter"] = _bend(d - n)
-    if CLUSTER in data:
+    if CLUSTER in data and len(np.unique(data[CLUSTER].values)) > 1:
         out["rows of one run"] = _together(data[CLUSTER].values)
     return out
 
@@ -111,6 +111,9 @@ def predictive_verdicts(fit: xr.DataTree) -> list[Verdict]:
     missing = [g for g in NEEDS if g not in fit.children]
     if missing:
         return [Verdict(name, "SKIP", f"not checked: the fit carries no {missing[0]}", "")]
+    if isinstance(model_of(fit).observation, Records):
+        why = "not checked: the dates of records are outcomes too, and replicates keep the table's"
+        return [Verdict(name, "SKIP", why, "")]
     p = predictive_p(fit)
     odd = [k for k, v in p.items() if v < SURPRISING]
     found = ", ".join(f"{k} p {'< 0.001' if v < 0.001 else f'= {v:.3f}'}" for k, v in p.items())

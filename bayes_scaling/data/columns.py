@@ -12,7 +12,7 @@ from typing import Literal
 from bayes_scaling._registry import Registry, did_you_mean
 from bayes_scaling.errors import Problem
 
-Kind = Literal["positive", "amount", "real", "fraction", "count", "label", "flag"]
+Kind = Literal["positive", "amount", "real", "fraction", "count", "date", "label", "flag"]
 
 _SIZE = {"1": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "G": 1e9, "T": 1e12}
 _PREFIXED = {"PFLOP": 1e15, "EFLOP": 1e18, "ZFLOP": 1e21, "YFLOP": 1e24}
@@ -37,9 +37,9 @@ class Column:
         Canonical name.
     unit : str
         Unit of the canonical column ("tokens", "nats per token").
-    kind : {"positive", "amount", "real", "fraction", "count", "label", "flag"}
+    kind : {"positive", "amount", "real", "fraction", "count", "date", "label", "flag"}
         Which values are allowed: an amount may be zero too, a count is a positive whole number, a
-        fraction is in [0, 1].
+        fraction is in [0, 1], a date is a year such as 2024.5 or text such as 2024-07-01.
     scale : str
         Key of `UNITS`: the units a source column may be in.
     aliases : tuple of str
@@ -149,6 +149,18 @@ _add("questions", "questions", "count", "size",
      "n_questions, num_questions, n_items, num_items, items",
      "questions that an accuracy or an error is the share of")
 _add("score", "1", "real", "plain", "task_score", "task score on its own scale")
+_add("attempts", "attempts", "count", "plain", "n_attempts, num_attempts, trials, n_trials",
+     "attempts at a problem")
+_add("solved", "attempts", "amount", "plain", "n_solved, num_solved, successes, n_successes",
+     "how many of the attempts at a problem succeeded")
+_add("samples", "samples", "count", "plain", "samples_per_attempt, n_candidates, num_candidates",
+     "samples of one attempt, which succeeds if one of them does")
+_add("coverage", "1", "fraction", "share", "solve_rate, share_solved, pass_rate",
+     "share of the attempts at a problem that succeeded: solved / attempts")
+_add("date", "year", "date", "plain", "release_date, publication_date, released, published",
+     "when it was released: a year such as 2024.5, or text such as 2024-07-01")
+_add("horizon", "minutes", "positive", "plain", "time_horizon, p50_horizon, task_horizon, p50",
+     "length of tasks, by how long people take, that are done half of the time")
 _add("target_loss", "nats per token", "positive", "entropy", "loss_target",
      "loss that the steps were counted to")
 _add("run", "", "label", "plain", "run_id, run_name", "name of the run")

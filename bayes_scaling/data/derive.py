@@ -125,7 +125,8 @@ def derive(
         table, kept = _replace(table, "params", params)
         steps += kept
     table, convention, did = _fill_flops(table, how.flops)
-    return table, convention, steps + did, []
+    table, counted, problems = _fill_coverage(table)
+    return table, convention, steps + did + counted, problems
 
 
 def free_name(table: pd.DataFrame, role: str) -> str:
@@ -153,6 +154,25 @@ def _fill_tokens(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         return table, []
     filled = np.where(gaps, tokens_from_flops(table["flops"], table["params"]), given)
     return table.assign(tokens=filled), [f"tokens of {gaps.sum()} runs are flops/(6 params)"]
+
+
+def _fill_coverage(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str], list[Problem]]:
+    """Fill in the share of attempts that succeeded, and that an attempt is one sample."""
+    steps: list[str] = []
+    have = set(table.columns)
+    if {"attempts", "solved"} <= have:
+        attempts, solved = values_of(table, "attempts"), values_of(table, "solved")
+        if (bad := (solved > attempts) | (np.mod(solved, 1) > 0)).any():
+            found = f"{int(bad.sum())} numbers of attempts that succeeded are no part of `attempts`"
+            do = "give whole numbers from 0 to the attempts; a share is the role coverage"
+            return table, steps, [Problem("solved", row_labels(table).where(bad), found, do)]
+        if "coverage" not in have:
+            table = table.assign(coverage=solved / attempts)
+            steps.append("coverage is solved / attempts")
+    if "attempts" in have and have & {"solved", "coverage"} and "samples" not in have:
+        table = table.assign(samples=1.0)
+        steps.append("attempts are of one sample each")
+    return table, steps, []
 
 
 def _transformer(table: pd.DataFrame) -> np.ndarray:

@@ -150,6 +150,8 @@ def _duplicates(
 
     Other numbers do not count: a table's own row numbers would hide every duplicate.
     """
+    if "attempts" in runs:  # of problems equal counts are no copies
+        return
     known = [c for c in runs if c in COLUMNS and c not in ("run", "diverged")]
     words = [
         c for c in runs if c not in (*known, "run", "use", "flag") and _is_text(pd.Series(runs[c]))

@@ -8,6 +8,7 @@ import pandas as pd
 from bayes_scaling._registry import did_you_mean
 from bayes_scaling.data.columns import COLUMNS, recognise
 from bayes_scaling.data.coverage import patterns
+from bayes_scaling.data.dates import to_years
 from bayes_scaling.data.derive import Conventions, derive, free_name
 from bayes_scaling.data.flags import flag_runs
 from bayes_scaling.data.numbers import (
@@ -20,6 +21,12 @@ from bayes_scaling.data.numbers import (
 from bayes_scaling.data.record import RECORD, earlier, merge, still_new
 from bayes_scaling.data.source import Source, open_source
 from bayes_scaling.errors import Problem, TableError
+
+FOLLOWS = {  # role -> what it is derived from
+    "flops": ({"params", "tokens"},),
+    "coverage": ({"attempts", "solved"},),
+    "samples": ({"attempts", "solved"}, {"attempts", "coverage"}),
+}
 
 
 def read_runs(
@@ -107,8 +114,10 @@ def read_runs(
     derived = {"tokens"} if tokens == "C/6N" else set()
     sought = [r for r in require if COLUMNS[r] and r not in constants and r not in derived]
     roles, found = recognise(list(raw.columns), named, exact=again, require=sought)
-    if "flops" in sought and {"params", "tokens"} <= {*roles, *constants}:
-        sought.remove("flops")  # which follows from those
+    there = {*roles, *constants}
+    follow = [r for r in sought if any(needs <= there for needs in FOLLOWS.get(r, ()))]
+    if follow:
+        sought = [r for r in sought if r not in follow]
         roles, found = recognise(list(raw.columns), named, exact=again, require=sought)
     table, steps = _rename(raw, roles, named)
     table, wrong = _add_constants(table, still_new(constants, record.get("constants", {})))
@@ -226,6 +235,8 @@ def _to_canonical(
         )
         if not column.numeric:
             values, found = to_flags(pd.Series(table[role]), name, labels)
+        elif column.kind == "date":
+            values, found = to_years(pd.Series(table[role]), name, labels)
         else:
             values, found = to_numbers(pd.Series(table[role]), column, name, labels)
             if not found and not pd.api.types.is_numeric_dtype(table[role].dtype):

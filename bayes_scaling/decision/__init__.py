@@ -29,12 +29,20 @@ from bayes_scaling.decision.mixture import best_mixture
 from bayes_scaling.decision.noise_scale import batch_prior, noise_scale
 from bayes_scaling.decision.proxy import proxy
 from bayes_scaling.decision.rates import rates
-from bayes_scaling.decision.reach import compute_to_reach, iso_loss, saturation, size_to_reach
+from bayes_scaling.decision.reach import (
+    compute_to_reach,
+    iso_loss,
+    saturation,
+    saturation_prior,
+    size_to_reach,
+)
 from bayes_scaling.decision.repetition import epochs
+from bayes_scaling.decision.sampling import best_sampler, sample_flops, samples_for
 from bayes_scaling.decision.speedup import speedup
 from bayes_scaling.decision.steps import size_penalty, step_allocation
 from bayes_scaling.decision.tasks import compute_for_task, rank_agreement, task_forecast
 from bayes_scaling.decision.transfer import sweep_optima, transfer
+from bayes_scaling.decision.trend import threshold_date
 from bayes_scaling.decision.tuning import recommend, setting_cost
 from bayes_scaling.decision.wall import data_wall, wall_year
 from bayes_scaling.decision.words import plan_table, sentence
@@ -60,6 +68,7 @@ __all__ = [
     "best_experts",
     "best_mixture",
     "best_pool",
+    "best_sampler",
     "break_even",
     "compute_for_task",
     "compute_to_reach",
@@ -83,7 +92,10 @@ __all__ = [
     "recount",
     "routing",
     "run_cards",
+    "sample_flops",
+    "samples_for",
     "saturation",
+    "saturation_prior",
     "sentence",
     "setting_cost",
     "size_penalty",
@@ -92,6 +104,7 @@ __all__ = [
     "step_allocation",
     "sweep_optima",
     "task_forecast",
+    "threshold_date",
     "total_params",
     "transfer",
     "wall_year",

@@ -1,20 +1,25 @@
 """What it takes to reach a loss: compute at the optimum, or tokens at a given size."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from bayes_scaling.data.numbers import one_number
 from bayes_scaling.decision.allocate import PER_TOKEN, _law_theta
 from bayes_scaling.errors import SpecError
-from bayes_scaling.laws import best_split
-from bayes_scaling.results import SAMPLES, model_of, theta_of
+from bayes_scaling.laws import PowerLaw, best_split
+from bayes_scaling.param import Prior
+from bayes_scaling.results import SAMPLES, carries_runs, model_of, theta_of
 from bayes_scaling.trust import warn_if_untrusted
 
 LEAST, MOST = 1e6, 1e100  # FLOP or tokens searched; at the end no float is nearer the floor
 STEPS = 66
-UNITS = {"params": "params", "tokens": "tokens", "flops": "FLOP"}
+HALF_WIDTH = 1.6448536  # sd from the median to the 95 % quantile
+LEAST_SIGMA = 1e-4  # of a prior: known to a tenth of a permille at best
+UNITS = {"params": "params", "tokens": "tokens", "flops": "FLOP", "steps": "optimizer steps"}
 
 
 def compute_to_reach(fit: xr.DataTree, loss: Any, *, group: str | None = None) -> xr.Dataset:
@@ -125,7 +130,7 @@ def size_to_reach(fit: xr.DataTree, loss: Any, *, group: str | None = None) -> x
     Parameters
     ----------
     fit : xarray.DataTree
-        A fit of a law in `params`, `tokens` or `flops` alone, falling in it.
+        A fit of a law in `params`, `tokens`, `flops` or `steps` alone, falling in it.
     loss : float or (target,) array, nat/token
         The loss to reach.
     group : str, optional
@@ -166,27 +171,30 @@ def size_to_reach(fit: xr.DataTree, loss: Any, *, group: str | None = None) -> x
     return out.transpose(*SAMPLES, "target")
 
 
-def saturation(fit: xr.DataTree, params: Any, *, group: str | None = None) -> xr.Dataset:
+def saturation(fit: xr.DataTree, params: Any = None, *, group: str | None = None) -> xr.Dataset:
     """Find where the loss of models of given sizes levels off, however long they train.
 
     Parameters
     ----------
     fit : xarray.DataTree
-        A fit of a law in `params` and `tokens`.
-    params : float or (size,) array
-        Parameter counts.
+        A fit of a law in `params` and `tokens`; or of a learning curve,
+        ``PowerLaw("tokens", curve=True)``, whose runs are of one size each.
+    params : float or (size,) array, optional
+        Parameter counts; none of a learning curve.
     group : str, optional
         Which group of a pooled model; the population's without it.
 
     Returns
     -------
     xarray.Dataset over (chain, draw, size)
-        `loss`, nat/token: ``E + A / N^alpha`` of the additive law.
+        `loss`, nat/token: ``E + A / N^alpha`` of the additive law. Of a learning curve over (chain,
+        draw), E, and `left`, nat/token: what steps without end would still take off the law's loss
+        at the last checkpoint fitted (NaN where the fit does not say which that is).
 
     Raises
     ------
     SpecError
-        A size is not positive.
+        A size is not positive, or there is none to give.
 
     Examples
     --------
@@ -196,14 +204,68 @@ def saturation(fit: xr.DataTree, params: Any, *, group: str | None = None) -> xr
     [2.6, 1.8]
     """
     trust = warn_if_untrusted(fit)
-    law, theta = model_of(fit).law, _law_theta(fit, group)
+    law = model_of(fit).law
+    said = {"units": "nat/token", "long_name": "loss with data without end"}
+    if isinstance(law, PowerLaw) and law.curve:
+        if params is not None:
+            msg = "a learning curve is of the size that was trained: leave `params` out"
+            raise SpecError(msg)
+        theta, last = theta_of(fit, group), _last(fit, law.of, group)
+        loss = law.irreducible(theta)
+        left = (law(theta, {law.of: last}) - loss).assign_attrs(units="nat/token")
+        made = {"loss": loss.assign_attrs(said), "left": left}
+        return xr.Dataset(made, attrs={"trust": trust, law.of: last})
+    theta = _law_theta(fit, group)
     values = _targets(params).values
     sizes = xr.DataArray(values, dims="size", coords={"size": values})
     loss = law(theta, {"params": sizes, "tokens": np.inf})
-    said = {"units": "nat/token", "long_name": "loss with data without end"}
     return xr.Dataset({"loss": loss.assign_attrs(said)}, attrs={"trust": trust}).transpose(
         *SAMPLES, "size"
     )
+
+
+def saturation_prior(fit: xr.DataTree, params: float, *, group: str | None = None) -> Prior:
+    """Return where models of one size level off, as a prior of the floor of a learning curve.
+
+    One curve says little of its own floor; many sizes, trained to the end, say more.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        A fit of a law in `params` and `tokens`, of runs under the same recipe.
+    params : float
+        The size of the run that is under way.
+    group : str, optional
+        Which group of a pooled model.
+
+    Returns
+    -------
+    Prior
+        LogNormal, with the median and the central 90 % of `saturation`.
+
+    Examples
+    --------
+    >>> import bayes_scaling as bs
+    >>> floor = bs.saturation_prior(bs.load_posterior("chinchilla"), 1e9)
+    >>> law = bs.PowerLaw("tokens", curve=True)
+    >>> bs.ScalingModel(law, bs.Clustered(), priors={"E": floor}).prior("E").dist
+    'LogNormal'
+    """
+    size = one_number(params, "params: the size of the run, a positive number")
+    drawn = saturation(fit, size, group=group).loss.values
+    low, middle, high = np.quantile(drawn, [0.05, 0.5, 0.95])
+    sigma = np.log(high / low) / (2 * HALF_WIDTH)
+    return Prior.of("LogNormal", median=float(middle), sigma=float(max(sigma, LEAST_SIGMA)))
+
+
+def _last(fit: xr.DataTree, of: str, group: str | None) -> float:
+    """Return the largest of a variable that was fitted, of a group where the runs are known."""
+    pooling = model_of(fit).pooling
+    if group is not None and pooling is not None and carries_runs(fit):
+        data = fit["constant_data"].to_dataset()
+        mine = data[pooling.column].values.astype(str) == str(group)
+        return float(data[of].values[mine].max())
+    return float(json.loads(fit.attrs.get("largest", "{}")).get(of, np.nan))
 
 
 def _targets(loss: Any) -> xr.DataArray:

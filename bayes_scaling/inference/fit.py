@@ -22,9 +22,9 @@ from bayes_scaling.data.summary import refusals
 from bayes_scaling.errors import FitError
 from bayes_scaling.inference.sampling import Draws, Likelihood, Method, sample
 from bayes_scaling.inference.target import Target
-from bayes_scaling.laws import HasSweeps, from_zero, ranges_of
+from bayes_scaling.laws import HasSweeps, from_zero, ranges_of, to_vary
 from bayes_scaling.model import ScalingModel
-from bayes_scaling.observations import CLUSTER
+from bayes_scaling.observations import CLUSTER, Refuses
 from bayes_scaling.program import WEIGHTLESS, Prepared, prepare, refuse_made
 from bayes_scaling.results import dataset, tree, with_derived
 from bayes_scaling.trust import diagnose
@@ -98,7 +98,7 @@ def fit(
     start = time.perf_counter()
     refuse_made(model)
     runs = as_read(runs, model)
-    refused = refusals(runs, model.law.inputs, len(model.law.params))
+    refused = refusals(runs, to_vary(model.law), len(model.law.params))
     if refused and not force:
         lines = "\n".join(f"  - {v.found}; {v.do}" for v in refused)
         way = "force=True (on the command line --force) fits it anyway."
@@ -259,7 +259,8 @@ def as_read(runs: Any, model: ScalingModel) -> pd.DataFrame:
 def roles_of(model: ScalingModel) -> tuple[str, ...]:
     """Return the roles that a run table must have for a model."""
     law = model.law
-    return (*(c for c in law.inputs if c in COLUMNS), law.outcome)
+    counted = model.observation.inputs if isinstance(model.observation, Refuses) else ()
+    return (*dict.fromkeys(c for c in (*law.inputs, *counted) if c in COLUMNS), law.outcome)
 
 
 def at_terminal() -> bool:

@@ -16,6 +16,7 @@ from bayes_scaling.inference._batch import Batch, Posterior, fit_batch
 from bayes_scaling.inference.fit import as_read, at_terminal, scale_of
 from bayes_scaling.inference.rows import is_large
 from bayes_scaling.inference.sampling import BLOCKS, counted, doubts, few_runs, minor_modes, sample
+from bayes_scaling.laws import to_vary
 from bayes_scaling.model import ScalingModel, model_from_dict, model_to_json
 from bayes_scaling.program import Prepared, prepare
 from bayes_scaling.results import dataset, tree, with_derived
@@ -172,7 +173,7 @@ def _bound(model: ScalingModel, runs: pd.DataFrame) -> tuple[Prepared | None, st
     """Bind a model to a table, or say why that cannot be done."""
     try:
         runs = as_read(runs, model)
-        refused = refusals(runs, model.law.inputs, len(model.law.params))
+        refused = refusals(runs, to_vary(model.law), len(model.law.params))
         if refused:
             return None, "; ".join(v.found for v in refused)
         return prepare(model, runs), ""

@@ -13,6 +13,7 @@ from bayes_scaling.laws._protocol import (
     HasScatter,
     HasShares,
     HasShareSlopes,
+    HasSteady,
     HasSweeps,
     HasUpstream,
     HasUsual,
@@ -24,8 +25,9 @@ from bayes_scaling.laws._protocol import (
     law_from_dict,
     ranges_of,
     to_dict,
+    to_vary,
 )
-from bayes_scaling.laws._ranges import misfits
+from bayes_scaling.laws._ranges import Misfit, misfits
 from bayes_scaling.laws._search import (
     best_split,
     has_isoquants,
@@ -49,9 +51,11 @@ from bayes_scaling.laws.joint import Chinchilla, KaplanND
 from bayes_scaling.laws.mixtures import MixingExp, MixingScale
 from bayes_scaling.laws.noise_scale import NoiseScale
 from bayes_scaling.laws.repetition import DataConstrained, Repetition
+from bayes_scaling.laws.sampling import Coverage
 from bayes_scaling.laws.single import M4, BrokenPowerLaw, PowerLaw
 from bayes_scaling.laws.steps import KaplanNS
 from bayes_scaling.laws.tasks import GadreError, Ladder
+from bayes_scaling.laws.trend import TimeTrend
 from bayes_scaling.laws.tuning import Tuning
 
 __all__ = [
@@ -65,6 +69,7 @@ __all__ = [
     "Chinchilla",
     "ClarkMoE",
     "Coupled",
+    "Coverage",
     "CriticalBatch",
     "DataConstrained",
     "Emergence",
@@ -80,6 +85,7 @@ __all__ = [
     "HasScatter",
     "HasShareSlopes",
     "HasShares",
+    "HasSteady",
     "HasSweeps",
     "HasUpstream",
     "HasUsual",
@@ -90,6 +96,7 @@ __all__ = [
     "KaplanNS",
     "Ladder",
     "Law",
+    "Misfit",
     "MixingExp",
     "MixingScale",
     "MoEJoint",
@@ -100,6 +107,7 @@ __all__ = [
     "Repetition",
     "Routed",
     "SigmoidCompute",
+    "TimeTrend",
     "Tuning",
     "best_split",
     "bind",
@@ -112,5 +120,6 @@ __all__ = [
     "search_split",
     "splits",
     "to_dict",
+    "to_vary",
     "tokens_to",
 ]

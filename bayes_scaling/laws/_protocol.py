@@ -213,11 +213,11 @@ class HasUpstream(Protocol):
 
 @runtime_checkable
 class HasUsual(Protocol):
-    """A law that is usually fitted with a scatter of its own."""
+    """A law whose outcomes scatter in a way of their own: shares, counts, points along runs."""
 
     @property
-    def usual(self) -> Mapping[str, Any]:
-        """The observation model, as plain data."""
+    def usual(self) -> Mapping[str, Any] | str:
+        """The observation model that it is meant to be fitted with: a name, or choices by name."""
         ...
 
 
@@ -226,6 +226,13 @@ class HasKnown(Protocol):
     """A law with choices that enter its priors and nothing else: one program serves them all."""
 
     known: ClassVar[tuple[str, ...]]
+
+
+@runtime_checkable
+class HasSteady(Protocol):
+    """A law that a table can identify though some of its inputs hardly vary there."""
+
+    steady: ClassVar[tuple[str, ...]]
 
 
 LAWS: Registry[type] = Registry("law")
@@ -270,6 +277,13 @@ def from_zero(law: Any) -> tuple[str, ...]:
 def ranges_of(law: Any) -> Mapping[str, tuple[float, float]]:
     """Return what the inputs that are no sizes may be, least and greatest."""
     return law.ranges if isinstance(law, HasRanges) else {}
+
+
+def to_vary(law: Any) -> tuple[str, ...]:
+    """Return the inputs of which a table needs values that are two sizes, and not one."""
+    inputs = law.inputs
+    steady = law.steady if isinstance(law, HasSteady) else ()
+    return tuple(name for name in inputs if name not in steady)
 
 
 def bind(law: L, x: Inputs) -> L:

@@ -35,6 +35,7 @@ class Annealing:
 
     Runs at a constant rate leave `c0` to its prior, and decays alone confuse it with `alpha`: both
     need one stretch at a constant rate and one decay. One table is one model, batch and peak rate.
+    Points along runs miss the law together: ``Clustered(by="run", along="lr_sum")``.
     S2 is in proportion to how far the rate fell: far outside the decays seen that is a guess, and
     beyond ``S2 = S2ref (1 + E / c0)`` the loss would not be positive.
 

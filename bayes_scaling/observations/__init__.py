@@ -5,6 +5,7 @@ the posterior, `distribution` gives the density of the measured loss. Densities 
 itself (nats), whatever scale the scatter lives on, so that elpd compares between them.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from bayes_scaling.laws._protocol import checked_choices
@@ -17,10 +18,13 @@ from bayes_scaling.observations._protocol import (
     ReadsClusters,
     ReadsLatents,
     ReadsWitness,
+    Refuses,
 )
 from bayes_scaling.observations.alone import Normal, StudentT, UnderTuned
+from bayes_scaling.observations.attempts import Attempts
 from bayes_scaling.observations.clusters import Clustered
 from bayes_scaling.observations.counts import Censored, Gamma
+from bayes_scaling.observations.records import Records
 from bayes_scaling.observations.shares import AverageShare, BetaBinomial, Binomial, Chained
 from bayes_scaling.observations.sweep import Sweep
 
@@ -29,6 +33,7 @@ __all__ = [
     "MEASURED",
     "NO_CLUSTER",
     "OBSERVATIONS",
+    "Attempts",
     "AverageShare",
     "BetaBinomial",
     "Binomial",
@@ -41,6 +46,8 @@ __all__ = [
     "ReadsClusters",
     "ReadsLatents",
     "ReadsWitness",
+    "Records",
+    "Refuses",
     "StudentT",
     "Sweep",
     "UnderTuned",
@@ -48,7 +55,7 @@ __all__ = [
 ]
 
 
-def observation_from_dict(spec: dict[str, Any] | str) -> Any:
+def observation_from_dict(spec: Mapping[str, Any] | str) -> Any:
     """Build an observation model from plain data, such as ``{"name": "student_t"}``.
 
     Raises

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 
 from bayes_scaling._registry import Registry
+from bayes_scaling.laws import Misfit
 from bayes_scaling.laws._protocol import Inputs, Theta
 from bayes_scaling.param import Param
 
@@ -49,8 +50,8 @@ class ReadsClusters(Protocol):
     the table) and the outcome measured there (`MEASURED`).
     """
 
-    by: str
-    """The column that names the cluster; "" for rows of equal law inputs."""
+    by: str | None
+    """The column that names the cluster; "" for rows of equal law inputs, None for all rows."""
 
     along: str
     """The column along which rows of a cluster grow unlike, positive numbers; "" for none."""
@@ -70,6 +71,15 @@ class ReadsWitness(Protocol):
 
     def draw_witness(self, rng: np.random.Generator, theta: Theta, x: Inputs) -> np.ndarray:
         """Draw what would be measured beside the outcome."""
+        ...
+
+
+@runtime_checkable
+class Refuses(Protocol):
+    """An observation model that not every outcome can have come from."""
+
+    def misfits(self, x: Inputs, y: np.ndarray) -> list[Misfit]:
+        """Find the rows whose outcome, (row,), it does not know, given what it and the law read."""
         ...
 
 

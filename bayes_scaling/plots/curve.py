@@ -18,6 +18,7 @@ LABELS = {
     "params": "parameters N",
     "tokens": "training tokens D",
     "flops": "training compute C (FLOP)",
+    "steps": "optimizer steps",
 }
 
 
@@ -29,7 +30,7 @@ def plot_curve(
     Parameters
     ----------
     fit : xarray.DataTree
-        A fit of a law in `params`, `tokens` or `flops` alone.
+        A fit of a law in `params`, `tokens`, `flops` or `steps` alone.
     to : float, optional
         How far to extend the curve, raw counts; by default to 100 times the largest run.
     group : str, optional

@@ -44,7 +44,13 @@ CHOICES = {
     "kaplan_nd": [{}, {"floor": True}],
     "coupled": [{}, {"coupling": False}, {"ahead": False}],
     "clark_moe": [{}, {"floor": True}],
-    "power_law": [{}, {"floor": False}, {"of": "params"}, {"of": "tokens", "floor": False}],
+    "power_law": [
+        {},
+        {"floor": False},
+        {"of": "params"},
+        {"of": "tokens", "floor": False},
+        {"of": "steps", "curve": True},
+    ],
     "m4": [{}, {"of": "tokens"}],
     "bnsl": [{}, {"breaks": 0}, {"breaks": 2}],
     "data_constrained": [{}, {"tied": True}],
@@ -68,7 +74,9 @@ CHOICES = {
     "gadre_error": [{}, {"upstream": "params_tokens", "chance": 0.2}, {"upstream": "flops"}],
     "sigmoid_compute": [{}, {"shape": "gompertz"}],
     "emergence": [{}, {"breaks": 1, "floor": True, "length": 30.0}],
+    "coverage": [{}, {"zeros": True}],
     "isoflop": [{}, {"frontier": "additive"}, {"shape": "quadratic"}],
+    "time_trend": [{}, {"of": "flops"}],
     "tuning": [
         {},
         {"knobs": ("lr",), "along": ("width",)},
@@ -335,7 +343,11 @@ def test_units_of_loss_do_not_matter(law):
 @every_law
 def test_the_reference_does_not_matter(law):
     theta, x = theta_of(law), one(x_of(law), 2)
-    moved = {k: v * 7.0 if k in law.inputs else v for k, v in law.reference}
+    tops = {k: high for k, (_, high) in ranges_of(law).items() if np.isfinite(high)}
+    moved = {
+        k: (v + tops[k]) / 2 if k in tops else v * 7.0 if k in law.inputs else v
+        for k, v in law.reference
+    }
     moved = replace(law, reference=tuple(moved.items()))
     there = moved.from_paper(law.to_paper(theta))
     assert not any(np.allclose(there[k], theta[k]) for k in ("a0", "b0") if k in theta)
@@ -653,8 +665,14 @@ def test_an_unbound_law_says_how_to_bind_it_wherever_it_is_used(name):
     law = LAWS[name]()
     theta = {p.name: 5.0 if p.name == "L_max" else 0.5 for p in law.params}
     paper = bound(name, {}).to_paper(theta)
+    x = dict.fromkeys(law.inputs, 1e10)
+    ends = (replace(law, reference=tuple((k, at) for k in law.inputs)) for at in (1.0, 3.0))
+    near = dict.fromkeys(law.inputs, 1.5)
+    if not isinstance(law, Anchored) and len({float(end(theta, near)) for end in ends}) == 1:
+        assert np.isfinite(law(theta, x))  # it divides by nothing, and so needs no sizes
+        return
     calls = [
-        lambda: law(theta, dict.fromkeys(law.inputs, 1e10)),
+        lambda: law(theta, x),
         lambda: law.to_paper(theta),
         lambda: law.from_paper(paper),
     ]
