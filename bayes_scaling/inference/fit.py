@@ -258,8 +258,8 @@ def as_read(runs: Any, model: ScalingModel) -> pd.DataFrame:
 
 def roles_of(model: ScalingModel) -> tuple[str, ...]:
     """Return the roles that a run table must have for a model."""
-    law = model.law
-    counted = model.observation.inputs if isinstance(model.observation, Refuses) else ()
+    law, seen = model.law, model.observation
+    counted: tuple[str, ...] = seen.inputs if isinstance(seen, Refuses) else ()  # pyright: ignore
     return (*dict.fromkeys(c for c in (*law.inputs, *counted) if c in COLUMNS), law.outcome)
 
 
