@@ -20,7 +20,6 @@ from .criticism import (
 )
 from .data.annealing import annealing_sums
 from .data.datasets import describe_dataset, fetch_dataset, list_datasets, load_dataset
-from .data.dates import year_of
 from .data.read import read_runs
 from .data.sampling import pass_at_k
 from .data.shapes import shapes
@@ -84,7 +83,6 @@ from .decision import (
     step_allocation,
     sweep_optima,
     task_forecast,
-    threshold_date,
     total_params,
     transfer,
     wall_year,
@@ -118,7 +116,6 @@ from .laws import (
     Repetition,
     Routed,
     SigmoidCompute,
-    TimeTrend,
     Tuning,
 )
 from .methods import (
@@ -143,7 +140,6 @@ from .observations import (
     Clustered,
     Gamma,
     Normal,
-    Records,
     StudentT,
     Sweep,
     UnderTuned,
@@ -200,7 +196,6 @@ __all__ = [
     "Pooling",
     "PowerLaw",
     "Prior",
-    "Records",
     "Repetition",
     "Routed",
     "ScalingModel",
@@ -212,7 +207,6 @@ __all__ = [
     "StepLimit",
     "StudentT",
     "Sweep",
-    "TimeTrend",
     "Transformers",
     "Tuning",
     "UnderTuned",
@@ -309,10 +303,8 @@ __all__ = [
     "sweep_optima",
     "task_forecast",
     "three_ways",
-    "threshold_date",
     "total_params",
     "transfer",
     "valleys",
     "wall_year",
-    "year_of",
 ]

@@ -38,6 +38,11 @@ from bayes_scaling.param import Param, Prior
 from bayes_scaling.priors import prior_from_dict, prior_to_dict
 
 Mode = Literal["shared", "partial", "free"]
+MADE_FOR = {
+    "sweep": "`Tuning`",
+    "attempts": "`Coverage`",
+    "chained": "laws in two steps, such as `Ladder`",
+}
 FIELDS = ("law", "observation", "priors", "pooling")
 
 
@@ -123,7 +128,8 @@ class ScalingModel:
         if lacking := [v for v in wanted if v not in known]:
             msg = (
                 f"observation model {self.observation.name!r} reads {', '.join(lacking)} of a run, "
-                f"which law {self.law.name!r} does not say; fit it with a law that does"
+                f"which law {self.law.name!r} does not say; it is made for "
+                f"{MADE_FOR.get(self.observation.name, 'others')}"
             )
             raise SpecError(msg)
         on = [getattr(v, "scale", None) for v in (law, observation)]

@@ -130,11 +130,6 @@ def asked(x: Inputs) -> Inputs:
     return {**x, "questions": np.full(len(next(iter(x.values()))), 1000.0)}
 
 
-def releases() -> Inputs:
-    """Return 24 dates over five years."""
-    return {"date": np.linspace(2020.0, 2025.0, 24)}
-
-
 def problems() -> Inputs:
     """Return 48 problems, 20 attempts at half of them and 200 at the others."""
     return {"samples": np.ones(48), "attempts": np.repeat([20.0, 200.0], 24)}
@@ -189,9 +184,6 @@ DESIGNS = {
     "sigmoid_compute": Design(f"{LADDER}; 1,000 questions each", lambda: asked(ladder())),
     "emergence": Design(f"{LADDER}; 1,000 questions each", lambda: asked(ladder())),
     "coverage": Design("48 problems, 20 attempts at half of them and 200 at the others", problems),
-    "time_trend": Design(
-        "24 releases of five years, scattered about the trend", releases, bs.StudentT()
-    ),
     "tuning": Design(
         "24 learning rates of 1e-4 to 3e-2, one sweep", lambda: grid(lr=(1e-4, 3e-2, 24))
     ),

@@ -30,8 +30,8 @@ def year_of(date: Any) -> float:
 
     Examples
     --------
-    >>> import bayes_scaling as bs
-    >>> bs.year_of("2024-07-02"), bs.year_of(2024.5)
+    >>> from bayes_scaling.data.dates import year_of
+    >>> year_of("2024-07-02"), year_of(2024.5)
     (2024.5, 2024.5)
     """
     if isinstance(date, int | float | np.integer | np.floating) and not isinstance(date, bool):

@@ -13,6 +13,7 @@ import platform
 import secrets
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +25,17 @@ import numpy as np
 from bayes_scaling.inference._cache import LIMIT, cache_folder
 
 MADE_WITH = ("jax", "jaxlib", "numpyro", "numpy")
+
+
+MADE: "weakref.WeakSet[Kept]" = weakref.WeakSet()
+
+
+def forget() -> None:
+    """Drop the programs held in memory: a process that makes thousands of them runs out of maps."""
+    for kept in MADE:
+        with kept.lock:
+            kept.ready.clear()
+    jax.clear_caches()
 
 
 class Kept:
@@ -46,6 +58,7 @@ class Kept:
         self.plain = jax.jit(function, static_argnums=0)
         self.ready: dict[Any, Any] = {}
         self.lock = threading.Lock()
+        MADE.add(self)
 
     def __call__(self, target: Any, *args: Any) -> Any:
         """Run the program, from memory, from disk, or compiled."""

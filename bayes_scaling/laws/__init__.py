@@ -55,7 +55,6 @@ from bayes_scaling.laws.sampling import Coverage
 from bayes_scaling.laws.single import M4, BrokenPowerLaw, PowerLaw
 from bayes_scaling.laws.steps import KaplanNS
 from bayes_scaling.laws.tasks import GadreError, Ladder
-from bayes_scaling.laws.trend import TimeTrend
 from bayes_scaling.laws.tuning import Tuning
 
 __all__ = [
@@ -107,7 +106,6 @@ __all__ = [
     "Repetition",
     "Routed",
     "SigmoidCompute",
-    "TimeTrend",
     "Tuning",
     "best_split",
     "bind",

@@ -14,7 +14,6 @@ from bayes_scaling.plots.experts import plot_routing
 from bayes_scaling.plots.exponents import plot_exponents
 from bayes_scaling.plots.frontier import plot_frontier
 from bayes_scaling.plots.isoflop import plot_isoflop
-from bayes_scaling.plots.learning import plot_learning
 from bayes_scaling.plots.loss import plot_loss
 from bayes_scaling.plots.mixture import plot_mixture
 from bayes_scaling.plots.pareto import plot_pareto
@@ -24,7 +23,6 @@ from bayes_scaling.plots.sampling import plot_coverage
 from bayes_scaling.plots.sizes import plot_sizes
 from bayes_scaling.plots.speedup import plot_ranks, plot_speedup
 from bayes_scaling.plots.tasks import plot_task
-from bayes_scaling.plots.trend import plot_trend
 from bayes_scaling.plots.tuning import plot_optimum, plot_sweeps
 
 __all__ = [
@@ -37,7 +35,6 @@ __all__ = [
     "plot_exponents",
     "plot_frontier",
     "plot_isoflop",
-    "plot_learning",
     "plot_lifetime",
     "plot_loss",
     "plot_mixture",
@@ -53,6 +50,5 @@ __all__ = [
     "plot_speedup",
     "plot_sweeps",
     "plot_task",
-    "plot_trend",
     "plot_wall",
 ]

@@ -1,7 +1,5 @@
 """Learning curves at a constant rate: the prior, points of one run, sizes together, saturation."""
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -132,17 +130,3 @@ def test_intervals_of_single_curves_cover():
     band = st.binom(60, 0.9).interval(1 - 0.01)
     assert covered["clustered"] >= band[0]
     assert covered["student_t"] < covered["clustered"]
-
-
-@pytest.mark.slow
-def test_the_figure(fit):
-    with mpl.rc_context({"figure.max_open_warning": 0}):
-        ax = bs.plots.plot_learning(fit)
-        names = [t.get_text() for t in ax.get_figure().legends[0].get_texts()]
-        assert set(FLOORS) <= set(names)
-        assert ax.get_xlim()[1] > 5e10
-        with pytest.raises(SpecError, match="ahead: a factor"):
-            bs.plots.plot_learning(fit, ahead=0.5)
-        with pytest.raises(SpecError, match="plot_learning draws"):
-            bs.plots.plot_learning(bs.load_posterior("chinchilla"))
-        plt.close("all")

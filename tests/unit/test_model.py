@@ -52,7 +52,7 @@ def test_a_model_survives_plain_data(model):
 def test_every_law_with_every_observation_model(law, observation):
     spec = {"law": law, "observation": observation}
     needs = set(getattr(OBSERVATIONS[observation], "latents", ()))
-    if not needs <= set(getattr(LAWS[law], "latents", ())):
+    if not needs <= set(getattr(LAWS[law](), "latents", ())):
         with pytest.raises(SpecError, match=f"{observation}.*{law}"):
             model_from_dict(spec)
         return

@@ -37,7 +37,7 @@ THETA = {"sigma": 0.01, "nu": 4.0, "h": -0.2, "debt": 0.03, "shape": 100.0,
 X = {"flops": 3e21, "flops_ref": 1e20, "loss_sd": 0.02, "censored": 0.0, "diverged": 0.0,
      "excess": 0.04, "overshoot": 0.9, "tokens": 1e10}  # fmt: skip
 
-SHARES = ("binomial", "beta_binomial", "average_share", "chained")  # see test_tasks
+SHARES = ("binomial", "beta_binomial", "average_share", "chained", "attempts")  # of their own
 OTHERS = ("censored", "gamma", "sweep", "clustered", *SHARES)
 CASES = {
     " ".join([name, scale, noise, "known" * known]).strip(): OBSERVATIONS[name](
