@@ -105,16 +105,18 @@ def test_nothing_to_reproduce_without_data():
 
 HEAVY = ("steplaw-dense", "cbs", "lr-width-mup")  # a minute of compiling each
 HOURS = "steplaw-dense"  # of NUTS
+BENT = "xlstm"  # two ridges, of which importance sampling finds one, and is flagged: k-hat 0.8
 BY_IMPORTANCE = [n for n in SAMPLED if load_card(n).sampler.method == "laplace" and n != HOURS]
 
 
 @needs_real_tables
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in SAMPLED]
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n in (*HEAVY, BENT) else n for n in SAMPLED],
 )
 def test_a_reference_posterior_comes_out_the_same(name):
     # Another engine and seed: every mean within 0.15 posterior sd of the reference's.
-    again = bs.reproduce(name, method="laplace", seed=7)
+    again = bs.reproduce(name, method="nuts" if name == BENT else "laplace", seed=7)
     assert again.same, str(again)
 
 

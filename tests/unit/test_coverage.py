@@ -187,6 +187,7 @@ def test_a_share_that_nothing_solves_is_found():
     assert 0.1 < low < 0.33 < high
 
 
+@pytest.mark.slow
 def test_intervals_cover():
     """Of 100 tables 90 % intervals cover Binomial(100, 0.9); right ones leave a band once in 100.
 

@@ -239,6 +239,7 @@ def test_a_wall_with_rates_of_its_own_beside_the_fits_is_refused(simulated):
         bs.decide(simulated, bs.ComputeBudget(1e22), bs.DataWall(2.5e10, Repetition()))
 
 
+@pytest.mark.slow
 def test_a_target_behind_a_wall_takes_what_the_law_says(simulated):
     held = bs.hold(simulated, unique_tokens=2.5e10)
     loss = float(bs.allocate(held, 1e21).loss_opt.median())

@@ -163,6 +163,7 @@ def test_a_real_fit_finds_what_was_simulated(fitted):
     assert found.savage_dickey.item() > 1  # slopes were equal; below 1 for one seed in twenty
 
 
+@pytest.mark.slow
 def test_reach_of_the_runs_says_what_is_extrapolation():
     runs = runs_of(2)
     apart = np.where(runs["arch"] == "base", runs["flops"] < 1e19, runs["flops"] > 3e19)

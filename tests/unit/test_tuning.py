@@ -465,6 +465,7 @@ def shapes(knob, seed=0):
     return bs.read_runs(table, require=("params", "loss"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("knob", "rho"), [pytest.param("aspect", 0.0, marks=pytest.mark.slow), ("layers", 1 / 3)]
 )
