@@ -269,6 +269,7 @@ def test_a_fit_is_saved_and_predicts_a_run_alone(together, tmp_path):
     assert float(np.abs(ratio).median() / sigma.median()) == pytest.approx(0.69, abs=0.08)
 
 
+@pytest.mark.slow
 def test_whole_clusters_are_held_out(marks, together):
     model = bs.ScalingModel(LAW, bs.Clustered())
     scores = bs.kfold(model, marks, 4, draws=200)
@@ -291,6 +292,7 @@ def test_whole_clusters_are_held_out(marks, together):
         bs.leave_future_out(model, marks.assign(half=torn), 1e20, by="half")
 
 
+@pytest.mark.slow
 def test_a_validation_run_is_a_cluster_of_its_own(together):
     said = bs.gate(together, {"params": [5e9], "tokens": [1e11], "loss": [2.35]})
     assert said.fit.attrs["rows"] == RUNS * MARKS + 1

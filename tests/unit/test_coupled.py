@@ -160,6 +160,7 @@ def test_of_what_lies_ahead_little_is_learned_and_nobody_is_told_to_worry(fits):
     assert "ahead" not in rows.loc["contraction", "found"]
 
 
+@pytest.mark.slow
 def test_held_out_runs_are_beyond_the_table_of_the_refit(ladder):
     """The edges of a refit are its own: a cut must not know where the runs above it lie."""
     from bayes_scaling.criticism._held_out import refit_parts, whole
