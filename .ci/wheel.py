@@ -11,6 +11,9 @@ SIZES = {
     "tokens": 1e11,
     "width": 1024.0,
     "flops": 6e20,
+    "unique_tokens": 5e10,
+    "experts": 32.0,
+    "loss": 2.5,
 }  # of the runs that are planned
 
 here = pathlib.Path(bs.__file__)
@@ -28,6 +31,11 @@ for name in names:
     elif "b_crit" in fit["posterior"]:
         found = bs.critical_batch(fit, {"params": 1e9})
         print(f"{name}: critical batch {float(found.b_crit.median()):.3g} tokens at 1e9 params")
+    elif set(model_of(fit).law.inputs) != {"params", "tokens"}:
+        law = model_of(fit).law
+        there = bs.predict(fit, {k: SIZES[k] for k in law.inputs})
+        value = float(there[f"{law.outcome}_mean"].median())
+        print(f"{name}: {law.outcome} {value:.3g} at {', '.join(law.inputs)}")
     else:
         plan = bs.allocate(fit, 1e22)
         print(f"{name}: {float(plan.params_opt.median()):.3g} params at 1e22 FLOP")
