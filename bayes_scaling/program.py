@@ -101,6 +101,11 @@ def prepare(model: ScalingModel, runs: pd.DataFrame) -> Prepared:
             rows = tuple(f"row {i}" for i in used.index[gaps])
             do = "fill the values in or drop these runs"
             problems.append(Problem(name, rows, f"{len(rows)} missing values", do))
+        elif name in model.law.inputs and (words := _words(used[name])).any():
+            rows = tuple(f"row {i}" for i in used.index[words])
+            shown = ", ".join(dict.fromkeys(repr(v) for v in used[name][words]))[:80]
+            found = f"{len(rows)} values are no numbers: {shown}"
+            problems.append(Problem(name, rows, found, "write plain numbers"))
     seen = model.observation
     along = seen.along if isinstance(seen, ReadsClusters) else ""
     if along in used:  # what is missing is said above
@@ -153,6 +158,11 @@ def prepare(model: ScalingModel, runs: pd.DataFrame) -> Prepared:
     bound = replace(model, law=law)
     data = _data(bound, x, y, index, groups, ~failed)
     return Prepared(bound, data, used, groups)
+
+
+def _words(column: Any) -> np.ndarray:
+    """Say which values of a column are no numbers; those with a role were read as numbers."""
+    return np.isnan(np.asarray(pd.to_numeric(pd.Series(column), errors="coerce"), float))
 
 
 def _misfits(model: ScalingModel, used: pd.DataFrame) -> list[Problem]:
@@ -220,10 +230,7 @@ def _clusters(model: ScalingModel, runs: pd.DataFrame) -> dict[str, np.ndarray]:
     seen = model.observation
     if not isinstance(seen, ReadsClusters):
         return {}
-    if seen.by is None:
-        names = ["all"] * len(runs)
-    else:
-        names = runs[seen.by].astype(str) if seen.by else sweeps(runs, list(model.law.inputs))
+    names = runs[seen.by].astype(str) if seen.by else sweeps(runs, list(model.law.inputs))
     pairs = pd.Series(list(names))
     if model.pooling and not seen.across:  # runs of two groups are two, whatever they are called
         pairs = pairs.str.cat(runs[model.pooling.column].astype(str).to_numpy(), sep="\0")

@@ -163,7 +163,7 @@ def _fill_coverage(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str], list[P
     if {"attempts", "solved"} <= have:
         attempts, solved = values_of(table, "attempts"), values_of(table, "solved")
         if (bad := (solved > attempts) | (np.mod(solved, 1) > 0)).any():
-            found = f"{int(bad.sum())} numbers of attempts that succeeded are no part of `attempts`"
+            found = f"counts of successes that are no part of `attempts`, in {int(bad.sum())} rows"
             do = "give whole numbers from 0 to the attempts; a share is the role coverage"
             return table, steps, [Problem("solved", row_labels(table).where(bad), found, do)]
         if "coverage" not in have:

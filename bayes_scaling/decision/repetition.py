@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_scaling._writing import size
+from bayes_scaling.data.columns import COLUMNS
 from bayes_scaling.data.numbers import one_number, positive
 from bayes_scaling.errors import SpecError
 from bayes_scaling.laws import DataConstrained
@@ -14,6 +15,7 @@ from bayes_scaling.laws.repetition import ENDLESS, UNIQUE
 from bayes_scaling.results import SAMPLES, model_of, theta_of
 from bayes_scaling.trust import warn_if_untrusted
 
+SAID = {"params": "params", UNIQUE: "unique"}  # what the arguments are called
 EPOCHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 40, 64)
 
 
@@ -90,12 +92,17 @@ def epochs(
     if least >= 1:
         msg = f"least: the worth of a token, between 0 and 1; found {least!r}"
         raise SpecError(msg)
+    for name, value in (("params", params), (UNIQUE, unique)):
+        least_seen = COLUMNS[name].plausible[0]  # pyright: ignore[reportOptionalSubscript]
+        if one_number(value, f"{SAID[name]}: a positive raw count") < least_seen:
+            msg = f"{SAID[name]}: {value:g} is too small for a raw count (70e9, not 70)"
+            raise SpecError(msg)
     drawn = theta_of(fit, group)
     theta = {p.name: drawn[p.name] for p in law.params}
     count = xr.DataArray(passes, dims="epoch", coords={"epoch": passes})
     x = {
-        "params": one_number(params, "params: a positive raw count (7e9)"),
-        "tokens": count * one_number(unique, "unique: positive raw tokens (1e11)"),
+        "params": float(params),
+        "tokens": count * float(unique),
         UNIQUE: float(unique),
     }
     loss, fresh = law(theta, x), law(theta, {**x, UNIQUE: ENDLESS})

@@ -1,10 +1,11 @@
 """Inputs that are held: the same draws under a law of the others, and what is refused."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import bayes_scaling as bs
-from bayes_scaling.errors import SpecError
+from bayes_scaling.errors import SpecError, TableError
 from bayes_scaling.laws import Chinchilla, Held, has_isoquants, tokens_to
 from bayes_scaling.results import model_of
 
@@ -70,3 +71,10 @@ def test_tokens_to_a_loss_by_bisection_is_the_closed_form():
     np.testing.assert_allclose(
         tokens_to(bare, theta, loss, 3e9), law.tokens_to(theta, loss, 3e9), rtol=1e-9
     )
+
+
+def test_words_in_an_input_without_a_role_are_refused():
+    runs = {"web": ["half", 0.5, 0.2], "code": [0.5, 0.5, 0.8], "loss": [3.0, 2.9, 2.8]}
+    model = bs.ScalingModel(bs.MixingExp(domains=("web", "code")))
+    with pytest.raises(TableError, match=r"'web': 1 values are no numbers: 'half' \(row 0\)"):
+        bs.fit(model, pd.DataFrame(runs))

@@ -209,7 +209,9 @@ def test_epochs_of_a_law_without_repeats_are_refused():
     [
         ({"least": 1.5}, "between 0 and 1; found 1.5"),
         ({"epochs": [0]}, "positive numbers of passes"),
-        ({"unique": -1}, "positive raw tokens"),
+        ({"unique": -1}, "unique: a positive raw count; found -1"),
+        ({"unique": "100B"}, "unique: a positive raw count; found '100B'"),
+        ({"params": 7}, r"params: 7 is too small for a raw count \(70e9, not 70\)"),
     ],
 )
 def test_numbers_that_mean_nothing_are_refused(simulated, wrong, says):
