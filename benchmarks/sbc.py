@@ -135,6 +135,12 @@ def problems() -> Inputs:
     return {"samples": np.ones(48), "attempts": np.repeat([20.0, 200.0], 24)}
 
 
+def crossed() -> Inputs:
+    """Return 48 bins: six sizes at eight numbers of samples, two hundred questions each."""
+    cells = grid(params=(1e8, 3e10, 6), samples=(1.0, 128.0, 8))
+    return {**cells, "samples": cells["samples"].round(), "questions": np.full(48, 200.0)}
+
+
 PLANE = "48 runs: 6 budgets of 6e18 to 3e21 FLOP, 8 sizes each, 2 to 300 tokens per parameter"
 LADDER = "48 runs of 1e17 to 1e22 FLOP"
 ROUTERS = "48 runs: 6 sizes of 1.5e7 to 1.3e9 active parameters, 1 to 512 experts"
@@ -184,6 +190,10 @@ DESIGNS = {
     "sigmoid_compute": Design(f"{LADDER}; 1,000 questions each", lambda: asked(ladder())),
     "emergence": Design(f"{LADDER}; 1,000 questions each", lambda: asked(ladder())),
     "coverage": Design("48 problems, 20 attempts at half of them and 200 at the others", problems),
+    "test_time": Design(
+        "48 bins of 200 questions: 6 sizes of 1e8 to 3e10 parameters, 1 to 128 samples in 8 steps",
+        crossed,
+    ),
     "tuning": Design(
         "24 learning rates of 1e-4 to 3e-2, one sweep", lambda: grid(lr=(1e-4, 3e-2, 24))
     ),

@@ -152,7 +152,7 @@ _add("score", "1", "real", "plain", "task_score", "task score on its own scale")
 _add("attempts", "attempts", "count", "plain", "n_attempts, num_attempts, trials, n_trials",
      "attempts at a problem")
 _add("solved", "attempts", "amount", "plain", "n_solved, num_solved, successes, n_successes",
-     "how many of the attempts at a problem succeeded")
+     "how many of the attempts at a problem, or of the questions, succeeded")
 _add("samples", "samples", "count", "plain", "samples_per_attempt, n_candidates, num_candidates",
      "samples of one attempt, which succeeds if one of them does")
 _add("coverage", "1", "fraction", "share", "solve_rate, share_solved, pass_rate",

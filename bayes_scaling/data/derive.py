@@ -125,7 +125,7 @@ def derive(
         table, kept = _replace(table, "params", params)
         steps += kept
     table, convention, did = _fill_flops(table, how.flops)
-    table, counted, problems = _fill_coverage(table)
+    table, counted, problems = _fill_shares(table)
     return table, convention, steps + did + counted, problems
 
 
@@ -156,19 +156,20 @@ def _fill_tokens(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return table.assign(tokens=filled), [f"tokens of {gaps.sum()} runs are flops/(6 params)"]
 
 
-def _fill_coverage(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str], list[Problem]]:
-    """Fill in the share of attempts that succeeded, and that an attempt is one sample."""
+def _fill_shares(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str], list[Problem]]:
+    """Fill in shares of counts, of attempts or of questions, and that an attempt is one sample."""
     steps: list[str] = []
     have = set(table.columns)
-    if {"attempts", "solved"} <= have:
-        attempts, solved = values_of(table, "attempts"), values_of(table, "solved")
-        if (bad := (solved > attempts) | (np.mod(solved, 1) > 0)).any():
-            found = f"counts of successes that are no part of `attempts`, in {int(bad.sum())} rows"
-            do = "give whole numbers from 0 to the attempts; a share is the role coverage"
+    of, share = ("attempts", "coverage") if "attempts" in have else ("questions", "accuracy")
+    if {of, "solved"} <= have:
+        asked, solved = values_of(table, of), values_of(table, "solved")
+        if (bad := (solved > asked) | (np.mod(solved, 1) > 0)).any():
+            found = f"counts of successes that are no part of `{of}`, in {int(bad.sum())} rows"
+            do = f"give whole numbers from 0 to the {of}; a share is the role {share}"
             return table, steps, [Problem("solved", row_labels(table).where(bad), found, do)]
-        if "coverage" not in have:
-            table = table.assign(coverage=solved / attempts)
-            steps.append("coverage is solved / attempts")
+        if share not in have:
+            table = table.assign(**{share: solved / asked})
+            steps.append(f"{share} is solved / {of}")
     if "attempts" in have and have & {"solved", "coverage"} and "samples" not in have:
         table = table.assign(samples=1.0)
         steps.append("attempts are of one sample each")

@@ -150,7 +150,8 @@ def _duplicates(
 
     Other numbers do not count: a table's own row numbers would hide every duplicate.
     """
-    if "attempts" in runs:  # of problems equal counts are no copies
+    if "attempts" in runs or {"samples", "questions"} <= set(runs):
+        # Equal counts of two problems, or of two bins of them, are no copies.
         return
     known = [c for c in runs if c in COLUMNS and c not in ("run", "diverged")]
     words = [

@@ -23,6 +23,7 @@ from bayes_scaling.errors import Problem, TableError
 
 FOLLOWS = {  # role -> what it is derived from
     "flops": ({"params", "tokens"},),
+    "accuracy": ({"questions", "solved"},),
     "coverage": ({"attempts", "solved"},),
     "samples": ({"attempts", "solved"}, {"attempts", "coverage"}),
 }

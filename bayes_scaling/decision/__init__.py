@@ -7,6 +7,7 @@ from bayes_scaling.decision.counting import Transformers, recount
 from bayes_scaling.decision.decide import decide, plan_of
 from bayes_scaling.decision.design import next_runs, run_cards
 from bayes_scaling.decision.drivers import driven_by_data
+from bayes_scaling.decision.exchange import best_test_time, cheapest_test_time, exchange_rate
 from bayes_scaling.decision.experts import routing
 from bayes_scaling.decision.experts_plan import best_experts, total_params
 from bayes_scaling.decision.filtering import best_pool
@@ -68,7 +69,9 @@ __all__ = [
     "best_mixture",
     "best_pool",
     "best_sampler",
+    "best_test_time",
     "break_even",
+    "cheapest_test_time",
     "compute_for_task",
     "compute_to_reach",
     "critical_batch",
@@ -76,6 +79,7 @@ __all__ = [
     "decide",
     "driven_by_data",
     "epochs",
+    "exchange_rate",
     "implied_demand",
     "iso_loss",
     "largest_batch",

@@ -42,6 +42,7 @@ from bayes_scaling.laws.average import Average
 from bayes_scaling.laws.batch import CriticalBatch
 from bayes_scaling.laws.coupled import Coupled
 from bayes_scaling.laws.emergence import Emergence, SigmoidCompute
+from bayes_scaling.laws.exchange import TestTime
 from bayes_scaling.laws.experts import ClarkMoE, Routed
 from bayes_scaling.laws.experts_joint import MoEJoint
 from bayes_scaling.laws.filtering import Filtering
@@ -106,6 +107,7 @@ __all__ = [
     "Repetition",
     "Routed",
     "SigmoidCompute",
+    "TestTime",
     "Tuning",
     "best_split",
     "bind",

@@ -10,6 +10,7 @@ from bayes_scaling.plots.compare import plot_compare
 from bayes_scaling.plots.curve import plot_curve
 from bayes_scaling.plots.decision import plot_lifetime, plot_next, plot_regret, plot_wall
 from bayes_scaling.plots.epochs import plot_epochs
+from bayes_scaling.plots.exchange import plot_equal_compute, plot_test_time
 from bayes_scaling.plots.experts import plot_routing
 from bayes_scaling.plots.exponents import plot_exponents
 from bayes_scaling.plots.frontier import plot_frontier
@@ -32,6 +33,7 @@ __all__ = [
     "plot_coverage",
     "plot_curve",
     "plot_epochs",
+    "plot_equal_compute",
     "plot_exponents",
     "plot_frontier",
     "plot_isoflop",
@@ -50,5 +52,6 @@ __all__ = [
     "plot_speedup",
     "plot_sweeps",
     "plot_task",
+    "plot_test_time",
     "plot_wall",
 ]

@@ -126,15 +126,19 @@ def _against_compute(ax: Axes, law: Any, theta: Any, runs: pd.DataFrame | None) 
 def _models(ax: Axes, law: Any, runs: pd.DataFrame, at: np.ndarray) -> None:
     share = values_of(runs, law.outcome)
     if COUNT in runs:
-        count = values_of(runs, COUNT)
-        # Wilson's interval: no answer right has one too.
-        middle = (share + Z90**2 / 2 / count) / (1 + Z90**2 / count)
-        half = np.sqrt(share * (1 - share) / count + (Z90 / 2 / count) ** 2)
-        half = Z90 * half / (1 + Z90**2 / count)
-        ax.vlines(at, middle - half, middle + half, color=style.INK, linewidth=0.9, zorder=3,
+        low, high = wilson(share, values_of(runs, COUNT))
+        ax.vlines(at, low, high, color=style.INK, linewidth=0.9, zorder=3,
                   label="90 % by their questions")  # fmt: skip
     look: dict[str, Any] = {"s": 20, "linewidths": 0.4, "edgecolors": "white", "zorder": 4}
     ax.scatter(at, share, color=style.INK, label="models fitted", **look)
+
+
+def wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return Wilson's 90 % interval of a share of a count: no answer right has one too."""
+    middle = (share + Z90**2 / 2 / count) / (1 + Z90**2 / count)
+    half = np.sqrt(share * (1 - share) / count + (Z90 / 2 / count) ** 2)
+    half = Z90 * half / (1 + Z90**2 / count)
+    return middle - half, middle + half
 
 
 def _ends(ax: Axes, law: Any, theta: Any) -> None:

@@ -75,6 +75,7 @@ CHOICES = {
     "sigmoid_compute": [{}, {"shape": "gompertz"}],
     "emergence": [{}, {"breaks": 1, "floor": True, "length": 30.0}],
     "coverage": [{}, {"zeros": True}],
+    "test_time": [{}],
     "isoflop": [{}, {"frontier": "additive"}, {"shape": "quadratic"}],
     "tuning": [
         {},
