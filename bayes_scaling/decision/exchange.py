@@ -297,7 +297,9 @@ def cheapest_test_time(
         )
         said.append(
             f"{g}: {float(top['size']):.3g} parameters, cheapest with probability "
-            f"{float(top['best']):.2f}, take {middle} of samples [{low}, {high}]"
+            f"{float(top['best']):.2f}, with {middle} of samples [{low}, {high}]"
+            + ", an extrapolation"
+            * bool(top["within"] < 0.5)
         )
     return out.assign_attrs(verdict=f"for {values[0]:.3g}: " + "; ".join(said))
 

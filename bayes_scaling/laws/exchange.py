@@ -18,7 +18,7 @@ from bayes_scaling.laws.tasks import rising
 from bayes_scaling.param import Param, Prior
 
 GAIN = Prior.of("LogNormal", median=0.3, sigma=0.7)
-ACC_APART, GAIN_APART = 1.0, 0.3  # of easy and hard bins: in logits, and as a share of a gain
+ACC_APART, GAIN_APART = 1.0, 0.5  # of easy and hard bins: in logits, and as a share of a gain
 
 
 @LAWS.register("test_time")
