@@ -107,6 +107,19 @@ def routed_plane() -> Inputs:
             "experts": cells["experts"]}  # fmt: skip
 
 
+def grained() -> Inputs:
+    """Return three sizes at four ratios of tokens to them, and four granularities of each."""
+    cells = grid(total_params=(4e9, 2e11, 3), ratio=(0.1, 6.0, 4), granularity=(1.0, 16.0, 4))
+    return {**cells, "tokens": cells["total_params"] * cells.pop("ratio")}
+
+
+def sparse() -> Inputs:
+    """Return four sizes at four ratios of tokens to them, and four sparsities of each."""
+    cells = grid(total_params=(1e8, 1e10, 4), ratio=(1.0, 100.0, 4), active=(0.05, 1.0, 4))
+    tokens = cells["total_params"] * cells.pop("ratio")
+    return {**cells, "tokens": tokens, "sparsity": 1 - cells.pop("active")}
+
+
 def routers() -> Inputs:
     """Return six sizes of a dense model and of each of seven numbers of experts."""
     return grid(params=(1.5e7, 1.3e9, 6), experts=(1.0, 512.0, 8))
@@ -178,6 +191,16 @@ DESIGNS = {
     "clark_moe": Design(ROUTERS, routers),
     "routed": Design(ROUTERS, routers),
     "moe_joint": Design(ROUTED, routed_plane),
+    "moe_granular": Design(
+        "48 runs: 3 sizes of 4e9 to 2e11 parameters in all, 0.1 to 6 tokens per parameter, "
+        "granularity 1 to 16",
+        grained,
+    ),
+    "moe_sparsity": Design(
+        "64 runs: 4 sizes of 1e8 to 1e10 parameters in all, 1 to 100 tokens per parameter, "
+        "sparsity 0 to 0.95",
+        sparse,
+    ),
     "cbs": Design(BATCHES, batches),
     "mixing_exp": Design("32 mixtures of two domains, from one alone to the other", mixtures),
     "mixing_scale": Design(

@@ -91,6 +91,56 @@ def serving_flops(params: ArrayLike, tokens: ArrayLike) -> Any:
     return flops_6nd(params, tokens) / _TRAINING_PER_FORWARD
 
 
+def granular_flops(
+    total_params: ArrayLike,
+    granularity: ArrayLike,
+    *,
+    experts: float = 64,
+    aspect: float = 64,
+    routing: float = 14,
+) -> Any:
+    """Count the training FLOPs of a token in a model of fine experts, the router's among them.
+
+    Parameters
+    ----------
+    total_params : float or array, parameters
+        All of them, without embeddings.
+    granularity : float or array
+        Width of a dense feed-forward layer over that of an expert, G.
+    experts : float, default 64
+        How many times a routed layer's parameters are those of a dense one: the expansion E. There
+        are ``G E`` experts, of which a token passes through G.
+    aspect : float, default 64
+        Width over number of blocks.
+    routing : float, default 14
+        FLOPs of the router for every product of a width and an expert, forward and back.
+
+    Returns
+    -------
+    float or array, FLOP per token
+
+    Notes
+    -----
+    ``(12 d^2 c_f + d E G c_r) n`` with n blocks of width ``d = aspect n``, ``c_f = 6``, and
+    ``(8 E + 4) d^2 n`` parameters in all: 4 d^2 of attention, 8 d^2 of a dense feed-forward layer.
+
+    References
+    ----------
+    Krajewski et al. 2024, arXiv:2402.07871, section 5.
+
+    Examples
+    --------
+    >>> from bayes_scaling.data.accounting import granular_flops
+    >>> f"{granular_flops(43e8, 8) * 4.37e9:.3g}"
+    '2.94e+18'
+    """
+    total, grains = _float(total_params), _float(granularity)
+    blocks = np.cbrt(total / ((8 * experts + 4) * aspect**2))
+    width = aspect * blocks
+    of_layers = 2 * _TRAINING_PER_FORWARD * 12 * width**2
+    return (of_layers + routing * experts * grains * width) * blocks
+
+
 @dataclass(frozen=True)
 class TransformerFlops:
     """FLOPs per token of one forward pass, piece by piece (float or array, FLOP per token).

@@ -128,6 +128,13 @@ _add("head_dim", "units", "positive", "plain", "d_head, d_k, head_size",
 _add("ffn_ratio", "1", "positive", "plain", "", "feed-forward width over width; see `shapes`")
 _add("experts", "experts", "count", "size",
      "n_experts, num_experts", "experts per routed layer, 1 for a dense model")
+_add("total_params", "parameters", "positive", "size",
+     "n_total_params, all_params, total_parameters",
+     "all parameters of a routed model, where `params` are active", plausible=(1e5, 1e16))
+_add("granularity", "1", "positive", "plain", "",
+     "how finely experts are cut: width of a dense feed-forward layer over an expert's")
+_add("sparsity", "1", "fraction", "share", "",
+     "share of a routed model's experts that a token does not pass through")
 _add("vocab_size", "tokens", "count", "size", "vocab, n_vocab, vocabulary_size", "vocabulary")
 _add("context_length", "tokens", "count", "size",
      "seq_len, seq_length, sequence_length, n_ctx, ctx_len, max_seq_len, context, context_size",

@@ -39,6 +39,7 @@ from bayes_scaling.decision.reach import (
 )
 from bayes_scaling.decision.repetition import epochs
 from bayes_scaling.decision.sampling import best_sampler, sample_flops, samples_for
+from bayes_scaling.decision.sparsity import best_granularity, best_sparsity
 from bayes_scaling.decision.speedup import speedup
 from bayes_scaling.decision.steps import size_penalty, step_allocation
 from bayes_scaling.decision.tasks import compute_for_task, rank_agreement, task_forecast
@@ -66,10 +67,12 @@ __all__ = [
     "batch_prior",
     "batch_tradeoff",
     "best_experts",
+    "best_granularity",
     "best_mixture",
     "best_pool",
     "best_sampler",
     "best_test_time",
+    "best_sparsity",
     "break_even",
     "cheapest_test_time",
     "compute_for_task",

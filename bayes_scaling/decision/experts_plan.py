@@ -7,16 +7,15 @@ import xarray as xr
 
 from bayes_scaling._writing import flop, size
 from bayes_scaling.data.numbers import one_number, positive
+from bayes_scaling.decision._options import compared, least_regret
 from bayes_scaling.decision.allocate import PER_TOKEN
 from bayes_scaling.decision.items import ServingMemory
 from bayes_scaling.errors import SpecError
 from bayes_scaling.laws import Held, best_split, misfits
-from bayes_scaling.predict import beyond
-from bayes_scaling.results import SAMPLES, model_of, theta_of
+from bayes_scaling.results import model_of, theta_of
 from bayes_scaling.trust import warn_if_untrusted
 
 DENSE = 1.0  # experts of a dense model
-PROBS = (0.05, 0.5, 0.95)
 
 
 def total_params(active: Any, experts: Any, share: float, *, per_token: float = 1.0) -> Any:
@@ -153,37 +152,16 @@ def best_experts(
         n = np.minimum(best_split(held, theta, budgets / PER_TOKEN)[0], most)
         x = {"params": n, "tokens": budgets / (PER_TOKEN * n)}
         parts.append(xr.Dataset({**x, "total": n * ratio, "loss": held(theta, x)}))
-    out = xr.concat(parts, xr.DataArray(number, dims="experts", name="experts"))
-    return _answer(out.transpose(*SAMPLES, "budget", "experts"), fit, memory, trust)
-
-
-def _answer(
-    out: xr.Dataset, fit: xr.DataTree, memory: ServingMemory | None, trust: str
-) -> xr.Dataset:
-    best = out["loss"].argmin("experts")
-    one = out.isel(experts=best)
-    out["experts_opt"] = one["experts"].drop_vars("experts")
-    for name in ("params", "total", "tokens", "loss"):
-        out[f"{name}_opt"] = one[name].drop_vars("experts")
-    out["loss_dense"] = out["loss"].sel(experts=DENSE, drop=True)
-    out["chosen"] = (out["experts_opt"] == out["experts"]).mean(SAMPLES)
-    out["beats"] = (out["loss"] < out["loss_dense"]).mean(SAMPLES)
-    out["regret"] = (out["loss"] - out["loss_opt"]).mean(SAMPLES)
+    out = compared(parts, xr.DataArray(number, dims="experts", name="experts"), fit, DENSE)
     if memory is not None:
-        out["bytes"] = out["total"] * memory.bytes_per_param
-    units = {"params": "params", "total": "params", "tokens": "tokens", "loss": "nat/token",
-             "experts": "experts", "regret": "nat/token", "bytes": "bytes"}  # fmt: skip
-    for name in out.data_vars:
-        out[name].attrs["units"] = units.get(str(name).split("_")[0], "1")
-    out = out.assign_coords(beyond=("budget", beyond(fit, {"flops": out["budget"].values})))
-    out.coords["budget"].attrs.update(units="FLOP", long_name="training compute C")
-    out.attrs = {"trust": trust, "fingerprint": fit.attrs.get("fingerprint", "")}
-    out.attrs["verdict"] = _said(out.isel(budget=0), memory)
-    return out.transpose(*SAMPLES, "budget", "experts")
+        out["bytes"] = (out["total"] * memory.bytes_per_param).assign_attrs(units="bytes")
+    out.attrs["trust"] = trust
+    first = out.isel(budget=0)
+    out.attrs["verdict"] = _said(first, least_regret(first, "experts"), memory)
+    return out
 
 
-def _said(one: xr.Dataset, memory: ServingMemory | None) -> str:
-    pick = one.isel(experts=int(np.argmin(one["regret"].values)))
+def _said(one: xr.Dataset, pick: xr.Dataset, memory: ServingMemory | None) -> str:
     n, total, tokens = (float(pick[k].median()) for k in ("params", "total", "tokens"))
     where = "equal compute" if memory is None else "equal compute and memory"
     said = f"With {flop(float(one.budget))} FLOP: "

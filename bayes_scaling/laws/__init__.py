@@ -32,6 +32,7 @@ from bayes_scaling.laws._search import (
     best_split,
     has_isoquants,
     irreducible,
+    search_size,
     search_split,
     splits,
     tokens_to,
@@ -46,6 +47,7 @@ from bayes_scaling.laws.exchange import TestTime
 from bayes_scaling.laws.experts import ClarkMoE, Routed
 from bayes_scaling.laws.experts_joint import MoEJoint
 from bayes_scaling.laws.filtering import Filtering
+from bayes_scaling.laws.granularity import MoEGranular
 from bayes_scaling.laws.held import Held, PerDraw
 from bayes_scaling.laws.isoflop import IsoFlop
 from bayes_scaling.laws.joint import Chinchilla, KaplanND
@@ -54,6 +56,7 @@ from bayes_scaling.laws.noise_scale import NoiseScale
 from bayes_scaling.laws.repetition import DataConstrained, Repetition
 from bayes_scaling.laws.sampling import Coverage
 from bayes_scaling.laws.single import M4, BrokenPowerLaw, PowerLaw
+from bayes_scaling.laws.sparsity import MoESparsity
 from bayes_scaling.laws.steps import KaplanNS
 from bayes_scaling.laws.tasks import GadreError, Ladder
 from bayes_scaling.laws.tuning import Tuning
@@ -99,7 +102,9 @@ __all__ = [
     "Misfit",
     "MixingExp",
     "MixingScale",
+    "MoEGranular",
     "MoEJoint",
+    "MoESparsity",
     "Monotone",
     "NoiseScale",
     "PerDraw",
@@ -117,6 +122,7 @@ __all__ = [
     "law_from_dict",
     "misfits",
     "ranges_of",
+    "search_size",
     "search_split",
     "splits",
     "to_dict",

@@ -1,6 +1,6 @@
 """The split of compute of any law: its closed form, else a search in logs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -43,31 +43,56 @@ def search_split(law: Any, theta: Mapping[str, Any], product: Any) -> tuple[Any,
     """Return the `params` and `tokens` of least loss with ``params * tokens = product``.
 
     By golden-section search on ln N; `theta` and `product` broadcast, xarray's by name.
+    """
+    params = search_size(law, theta, product, lambda k, n: k / n)
+    return params, product / params
+
+
+def search_size(
+    law: Any,
+    theta: Mapping[str, Any],
+    budget: Any,
+    tokens_of: Callable[[Any, Any], Any],
+    size: str = "params",
+) -> Any:
+    """Return the size of least loss along a budget.
 
     The loss along a budget falls, then rises, for every law whose terms are decreasing and convex
     in logs; precision is about 1e-7 in ln N, the flatness of a minimum in float64.
+
+    Parameters
+    ----------
+    law : Law
+        Of `size` and `tokens`, with reference sizes.
+    theta : mapping of str to array
+        Draws of its parameters.
+    budget : array
+        Broadcasts against them, xarray's by name.
+    tokens_of : callable
+        Takes budget and sizes, returns the tokens that the budget pays for at that size.
+    size : str, default "params"
+        The input that is searched.
     """
-    values = [*theta.values(), product]
+    values = [*theta.values(), budget]
     if any(hasattr(v, "dims") for v in values):  # names cost more than numbers, 70 times over
         shape: Any = sum(0.0 * v for v in values)
         bare = [(v + 0.0 * shape).transpose(*shape.dims).values for v in values]
-        params, tokens = search_split(law, dict(zip(theta, bare, strict=False)), bare[-1])
-        return shape.copy(data=params), shape.copy(data=tokens)
-    ref = sizes(law)
-    k = np.log(product) - np.log(ref["params"]) - np.log(ref["tokens"])
+        numbers = dict(zip(theta, bare, strict=False))
+        return shape.copy(data=search_size(law, numbers, bare[-1], tokens_of, size))
+    n0, d0 = sizes(law)[size], sizes(law)["tokens"]
 
     def loss(n: Any) -> Any:
-        x = {"params": ref["params"] * np.exp(n), "tokens": ref["tokens"] * np.exp(k - n)}
+        x = {size: n0 * np.exp(n), "tokens": tokens_of(budget, n0 * np.exp(n))}
         return np.log(law(theta, x) - irreducible(law, theta) * (1 - 1e-12))
 
-    middle = 0.5 * k + 0.0 * law(theta, {"params": ref["params"], "tokens": ref["tokens"]})
+    half = 0.5 * np.log(tokens_of(budget, n0) / d0)
+    middle = half + 0.0 * law(theta, {size: n0, "tokens": d0})
     low, high = middle - SPAN, middle + SPAN
     for _ in range(STEPS):
         step = GOLDEN * (high - low)
         left = loss(high - step) < loss(low + step)
         low, high = np.where(left, low, high - step), np.where(left, low + step, high)
-    n = 0.5 * (low + high)
-    return ref["params"] * np.exp(n), ref["tokens"] * np.exp(k - n)
+    return n0 * np.exp(0.5 * (low + high))
 
 
 def has_isoquants(law: Any) -> bool:

@@ -63,6 +63,7 @@ CHOICES = {
         {"elbow": True},
         {"along": "tokens", "elbow": True},
     ],
+    "moe_sparsity": [{}, {"alone": False}],
     "mixing_exp": [{}, {"domains": ("web", "code", "books")}, {"own": "p2"}],
     "mixing_scale": [
         {},
