@@ -9,6 +9,7 @@ from bayes_scaling.plots.batch import plot_batch
 from bayes_scaling.plots.compare import plot_compare
 from bayes_scaling.plots.curve import plot_curve
 from bayes_scaling.plots.decision import plot_lifetime, plot_next, plot_regret, plot_wall
+from bayes_scaling.plots.designs import plot_designs
 from bayes_scaling.plots.epochs import plot_epochs
 from bayes_scaling.plots.exchange import plot_equal_compute, plot_test_time
 from bayes_scaling.plots.experts import plot_routing
@@ -32,6 +33,7 @@ __all__ = [
     "plot_compare",
     "plot_coverage",
     "plot_curve",
+    "plot_designs",
     "plot_epochs",
     "plot_equal_compute",
     "plot_exponents",

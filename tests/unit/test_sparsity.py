@@ -1,5 +1,6 @@
 """Routed models by granularity and by sparsity: published numbers, what the priors say, choices."""
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -211,6 +212,19 @@ def test_values_that_were_not_tried_are_named():
     plan = bs.best_sparsity(fit, 1e21, [0.9, 0.99])
     assert plan.attrs["untried"] == [0.99]
     assert np.all(plan.beyond.values >= 0)
+
+
+def test_the_figure_shows_what_designs_waste_and_which_is_best():
+    mpl.use("Agg")
+    plan = bs.best_sparsity(known(bs.MoESparsity(reference=AT), ABNAR, lam=0.03), [1e20, 1e22],
+                            SPARSITIES)  # fmt: skip
+    left, right = bs.plots.plot_designs(plan).axes
+    assert [t.get_text() for t in right.get_xticklabels()] == ["0", *(f"{s:g}" for s in SPARSITIES)]
+    middle = (plan.loss - plan.loss_opt).isel(budget=0).median(DRAWS)
+    np.testing.assert_allclose(left.lines[0].get_ydata(), middle)
+    np.testing.assert_allclose(right.lines[1].get_ydata(), plan.chosen.isel(budget=1))
+    with pytest.raises(SpecError, match="what best_experts"):
+        bs.plots.plot_designs(plan.drop_vars("chosen"))
 
 
 def test_what_cannot_be_is_refused():
