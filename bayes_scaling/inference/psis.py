@@ -7,6 +7,7 @@ the generalised Pareto fit is Zhang and Stephens (2009), Technometrics 51(3).
 import numpy as np
 
 NO_TAIL = 1e-3  # of the largest weight: a tail within that of its edge is none, and has no shape
+FEWEST = 5  # draws that have a tail
 
 
 def smooth(log_ratio: np.ndarray) -> tuple[np.ndarray, float]:
@@ -26,7 +27,8 @@ def smooth(log_ratio: np.ndarray) -> tuple[np.ndarray, float]:
 
     Notes
     -----
-    The tail is the largest ``min(S / 5, 3 sqrt(S))`` ratios.
+    The tail is the largest ``min(S / 5, 3 sqrt(S))`` ratios. Its shape is that of its distinct
+    ratios above the edge: draws that were resampled come in copies, and a copy is no further draw.
 
     Examples
     --------
@@ -43,12 +45,15 @@ def smooth(log_ratio: np.ndarray) -> tuple[np.ndarray, float]:
     tail = int(np.ceil(min(len(log_weight) / 5, 3 * np.sqrt(len(log_weight)))))
     order = np.argsort(log_weight)
     k_hat = np.inf
-    if tail >= 5:
+    if tail >= FEWEST:
         edge = np.exp(max(log_weight[order[-tail - 1]], np.log(np.finfo(float).tiny)))
         excess = np.exp(log_weight[order[-tail:]]) - edge
         if excess[-1] < NO_TAIL:
             return log_weight - np.log(np.exp(log_weight).sum()), 0.0
-        k_hat, sigma = _pareto(np.maximum(excess, 1e-300))
+        distinct = np.unique(excess[excess > 0])
+        if len(distinct) < FEWEST:
+            return log_weight - np.log(np.exp(log_weight).sum()), np.inf
+        k_hat, sigma = _pareto(distinct)
         p = (np.arange(tail) + 0.5) / tail
         with np.errstate(over="ignore"):  # of a hopeless tail: cut at the largest ratio below
             log = np.log1p(-p)

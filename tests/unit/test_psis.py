@@ -42,6 +42,24 @@ def test_k_hat_finds_the_shape_of_the_tail(kind, shape):
     assert psis.smooth(ratio)[1] == pytest.approx(shape, abs=5 * (1 + shape) / np.sqrt(600))
 
 
+@pytest.mark.parametrize("copies", [2, 60, 150])
+@pytest.mark.parametrize("place", [0.9, 0.965, 0.99, 1.0])
+def test_copies_of_a_draw_leave_the_shape_of_the_tail(copies, place):
+    """Resampled draws come in copies, which may lie across the edge of the tail."""
+    ratio = np.sort(log_ratios("k = 0.3", 4000, np.random.default_rng(1)))
+    alone = psis.smooth(ratio)[1]
+    at = min(int(place * 4000), 3999)
+    many = np.concatenate([ratio, np.full(copies - 1, ratio[at])])
+    log_weight, k_hat = psis.smooth(many)
+    assert k_hat == pytest.approx(alone, abs=0.35)
+    assert np.exp(log_weight).sum() == pytest.approx(1.0, abs=1e-12)
+
+
+def test_a_tail_of_too_few_draws_has_no_shape():
+    ratio = np.concatenate([np.zeros(996), [1.0, 1.0, 2.0, 3.0]])
+    assert psis.smooth(ratio)[1] == np.inf
+
+
 def test_a_constant_does_not_matter_and_order_is_kept():
     ratio = log_ratios("normal", 2000, np.random.default_rng(2))
     log_weight, k_hat = psis.smooth(ratio)
