@@ -20,6 +20,7 @@ from .criticism import (
 )
 from .data.annealing import annealing_sums
 from .data.datasets import describe_dataset, fetch_dataset, list_datasets, load_dataset
+from .data.dates import year_of
 from .data.read import read_runs
 from .data.sampling import pass_at_k
 from .data.shapes import shapes
@@ -88,6 +89,7 @@ from .decision import (
     step_allocation,
     sweep_optima,
     task_forecast,
+    threshold_date,
     total_params,
     transfer,
     wall_year,
@@ -124,6 +126,7 @@ from .laws import (
     Routed,
     SigmoidCompute,
     TestTime,
+    TimeTrend,
     Tuning,
 )
 from .methods import (
@@ -148,6 +151,7 @@ from .observations import (
     Clustered,
     Gamma,
     Normal,
+    Records,
     StudentT,
     Sweep,
     UnderTuned,
@@ -206,6 +210,7 @@ __all__ = [
     "Pooling",
     "PowerLaw",
     "Prior",
+    "Records",
     "Repetition",
     "Routed",
     "ScalingModel",
@@ -218,6 +223,7 @@ __all__ = [
     "StudentT",
     "Sweep",
     "TestTime",
+    "TimeTrend",
     "Transformers",
     "Tuning",
     "UnderTuned",
@@ -319,8 +325,10 @@ __all__ = [
     "sweep_optima",
     "task_forecast",
     "three_ways",
+    "threshold_date",
     "total_params",
     "transfer",
     "valleys",
     "wall_year",
+    "year_of",
 ]

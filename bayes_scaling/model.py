@@ -42,6 +42,7 @@ MADE_FOR = {
     "sweep": "`Tuning`",
     "attempts": "`Coverage`",
     "chained": "laws in two steps, such as `Ladder`",
+    "records": "`TimeTrend`",
 }
 FIELDS = ("law", "observation", "priors", "pooling")
 

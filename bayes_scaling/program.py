@@ -230,7 +230,10 @@ def _clusters(model: ScalingModel, runs: pd.DataFrame) -> dict[str, np.ndarray]:
     seen = model.observation
     if not isinstance(seen, ReadsClusters):
         return {}
-    names = runs[seen.by].astype(str) if seen.by else sweeps(runs, list(model.law.inputs))
+    if seen.by is None:
+        names = ["all"] * len(runs)
+    else:
+        names = runs[seen.by].astype(str) if seen.by else sweeps(runs, list(model.law.inputs))
     pairs = pd.Series(list(names))
     if model.pooling and not seen.across:  # runs of two groups are two, whatever they are called
         pairs = pairs.str.cat(runs[model.pooling.column].astype(str).to_numpy(), sep="\0")

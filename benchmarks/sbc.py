@@ -143,6 +143,11 @@ def asked(x: Inputs) -> Inputs:
     return {**x, "questions": np.full(len(next(iter(x.values()))), 1000.0)}
 
 
+def releases() -> Inputs:
+    """Return 24 dates over five years."""
+    return {"date": np.linspace(2020.0, 2025.0, 24)}
+
+
 def problems() -> Inputs:
     """Return 48 problems, 20 attempts at half of them and 200 at the others."""
     return {"samples": np.ones(48), "attempts": np.repeat([20.0, 200.0], 24)}
@@ -216,6 +221,9 @@ DESIGNS = {
     "test_time": Design(
         "48 bins of 200 questions: 6 sizes of 1e8 to 3e10 parameters, 1 to 128 samples in 8 steps",
         crossed,
+    ),
+    "time_trend": Design(
+        "24 releases of five years, scattered about the trend", releases, bs.StudentT()
     ),
     "tuning": Design(
         "24 learning rates of 1e-4 to 3e-2, one sweep", lambda: grid(lr=(1e-4, 3e-2, 24))

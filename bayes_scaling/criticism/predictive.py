@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_scaling.data.verdicts import Verdict
-from bayes_scaling.observations import CLUSTER, ReadsClusters
+from bayes_scaling.observations import CLUSTER, ReadsClusters, Records
 from bayes_scaling.results import model_of
 
 SURPRISING = 0.005  # two-sided, per statistic
@@ -111,6 +111,9 @@ def predictive_verdicts(fit: xr.DataTree) -> list[Verdict]:
     missing = [g for g in NEEDS if g not in fit.children]
     if missing:
         return [Verdict(name, "SKIP", f"not checked: the fit carries no {missing[0]}", "")]
+    if isinstance(model_of(fit).observation, Records):
+        why = "not checked: the dates of records are outcomes too, and replicates keep the table's"
+        return [Verdict(name, "SKIP", why, "")]
     p = predictive_p(fit)
     odd = [k for k, v in p.items() if v < SURPRISING]
     found = ", ".join(f"{k} p {'< 0.001' if v < 0.001 else f'= {v:.3f}'}" for k, v in p.items())

@@ -12,7 +12,7 @@ from typing import Literal
 from bayes_scaling._registry import Registry, did_you_mean
 from bayes_scaling.errors import Problem
 
-Kind = Literal["positive", "amount", "real", "fraction", "count", "label", "flag"]
+Kind = Literal["positive", "amount", "real", "fraction", "count", "date", "label", "flag"]
 
 _SIZE = {"1": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "G": 1e9, "T": 1e12}
 _PREFIXED = {"PFLOP": 1e15, "EFLOP": 1e18, "ZFLOP": 1e21, "YFLOP": 1e24}
@@ -37,9 +37,9 @@ class Column:
         Canonical name.
     unit : str
         Unit of the canonical column ("tokens", "nats per token").
-    kind : {"positive", "amount", "real", "fraction", "count", "label", "flag"}
+    kind : {"positive", "amount", "real", "fraction", "count", "date", "label", "flag"}
         Which values are allowed: an amount may be zero too, a count is a positive whole number, a
-        fraction is in [0, 1].
+        fraction is in [0, 1], a date is a year such as 2024.5 or text such as 2024-07-01.
     scale : str
         Key of `UNITS`: the units a source column may be in.
     aliases : tuple of str
@@ -164,6 +164,10 @@ _add("samples", "samples", "count", "plain", "samples_per_attempt, n_candidates,
      "samples of one attempt, which succeeds if one of them does")
 _add("coverage", "1", "fraction", "share", "solve_rate, share_solved, pass_rate",
      "share of the attempts at a problem that succeeded: solved / attempts")
+_add("date", "year", "date", "plain", "release_date, publication_date, released, published",
+     "when it was released: a year such as 2024.5, or text such as 2024-07-01")
+_add("horizon", "minutes", "positive", "plain", "time_horizon, p50_horizon, task_horizon, p50",
+     "length of tasks, by how long people take, that are done half of the time")
 _add("target_loss", "nats per token", "positive", "entropy", "loss_target",
      "loss that the steps were counted to")
 _add("run", "", "label", "plain", "run_id, run_name", "name of the run")

@@ -8,6 +8,7 @@ import pandas as pd
 from bayes_scaling._registry import did_you_mean
 from bayes_scaling.data.columns import COLUMNS, recognise
 from bayes_scaling.data.coverage import patterns
+from bayes_scaling.data.dates import to_years
 from bayes_scaling.data.derive import Conventions, derive, free_name
 from bayes_scaling.data.flags import flag_runs
 from bayes_scaling.data.numbers import (
@@ -235,6 +236,8 @@ def _to_canonical(
         )
         if not column.numeric:
             values, found = to_flags(pd.Series(table[role]), name, labels)
+        elif column.kind == "date":
+            values, found = to_years(pd.Series(table[role]), name, labels)
         else:
             values, found = to_numbers(pd.Series(table[role]), column, name, labels)
             if not found and not pd.api.types.is_numeric_dtype(table[role].dtype):

@@ -44,6 +44,7 @@ from bayes_scaling.decision.speedup import speedup
 from bayes_scaling.decision.steps import size_penalty, step_allocation
 from bayes_scaling.decision.tasks import compute_for_task, rank_agreement, task_forecast
 from bayes_scaling.decision.transfer import sweep_optima, transfer
+from bayes_scaling.decision.trend import threshold_date
 from bayes_scaling.decision.tuning import recommend, setting_cost
 from bayes_scaling.decision.wall import data_wall, wall_year
 from bayes_scaling.decision.words import plan_table, sentence
@@ -110,6 +111,7 @@ __all__ = [
     "step_allocation",
     "sweep_optima",
     "task_forecast",
+    "threshold_date",
     "total_params",
     "transfer",
     "wall_year",

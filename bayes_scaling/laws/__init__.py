@@ -59,6 +59,7 @@ from bayes_scaling.laws.single import M4, BrokenPowerLaw, PowerLaw
 from bayes_scaling.laws.sparsity import MoESparsity
 from bayes_scaling.laws.steps import KaplanNS
 from bayes_scaling.laws.tasks import GadreError, Ladder
+from bayes_scaling.laws.trend import TimeTrend
 from bayes_scaling.laws.tuning import Tuning
 
 __all__ = [
@@ -113,6 +114,7 @@ __all__ = [
     "Routed",
     "SigmoidCompute",
     "TestTime",
+    "TimeTrend",
     "Tuning",
     "best_split",
     "bind",

@@ -24,6 +24,7 @@ from bayes_scaling.observations.alone import Normal, StudentT, UnderTuned
 from bayes_scaling.observations.attempts import Attempts
 from bayes_scaling.observations.clusters import Clustered
 from bayes_scaling.observations.counts import Censored, Gamma
+from bayes_scaling.observations.records import Records
 from bayes_scaling.observations.shares import AverageShare, BetaBinomial, Binomial, Chained
 from bayes_scaling.observations.sweep import Sweep
 
@@ -45,6 +46,7 @@ __all__ = [
     "ReadsClusters",
     "ReadsLatents",
     "ReadsWitness",
+    "Records",
     "Refuses",
     "StudentT",
     "Sweep",

@@ -50,8 +50,8 @@ class ReadsClusters(Protocol):
     the table) and the outcome measured there (`MEASURED`).
     """
 
-    by: str
-    """The column that names the cluster; "" for rows of equal law inputs."""
+    by: str | None
+    """The column that names the cluster; "" for rows of equal law inputs, None for all rows."""
 
     along: str
     """The column along which rows of a cluster grow unlike, positive numbers; "" for none."""

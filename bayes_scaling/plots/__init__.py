@@ -25,6 +25,7 @@ from bayes_scaling.plots.sampling import plot_coverage
 from bayes_scaling.plots.sizes import plot_sizes
 from bayes_scaling.plots.speedup import plot_ranks, plot_speedup
 from bayes_scaling.plots.tasks import plot_task
+from bayes_scaling.plots.trend import plot_trend
 from bayes_scaling.plots.tuning import plot_optimum, plot_sweeps
 
 __all__ = [
@@ -55,5 +56,6 @@ __all__ = [
     "plot_sweeps",
     "plot_task",
     "plot_test_time",
+    "plot_trend",
     "plot_wall",
 ]

@@ -78,6 +78,7 @@ CHOICES = {
     "coverage": [{}, {"zeros": True}],
     "test_time": [{}],
     "isoflop": [{}, {"frontier": "additive"}, {"shape": "quadratic"}],
+    "time_trend": [{}, {"of": "flops"}],
     "tuning": [
         {},
         {"knobs": ("lr",), "along": ("width",)},

@@ -38,7 +38,7 @@ X = {"flops": 3e21, "flops_ref": 1e20, "loss_sd": 0.02, "censored": 0.0, "diverg
      "excess": 0.04, "overshoot": 0.9, "tokens": 1e10}  # fmt: skip
 
 SHARES = ("binomial", "beta_binomial", "average_share", "chained", "attempts")  # of their own
-OTHERS = ("censored", "gamma", "sweep", "clustered", *SHARES)
+OTHERS = ("censored", "gamma", "sweep", "clustered", "records", *SHARES)
 CASES = {
     " ".join([name, scale, noise, "known" * known]).strip(): OBSERVATIONS[name](
         scale=scale, noise=noise, known=known
