@@ -10,7 +10,7 @@ from bayes_scaling.laws._protocol import HasIsoquant, HasOptimum, Monotone, size
 SPAN = 40.0  # e-folds of size searched on either side of the reference: 17 decades
 GOLDEN = (np.sqrt(5) - 1) / 2
 HALVINGS = 60  # of 80 e-folds, down to rounding
-STEPS = 70  # golden-section steps: 40 e-folds down to rounding
+STEPS = 45  # golden-section steps: 80 e-folds down to 1e-8, flatter than which no minimum is
 
 
 def splits(law: Any) -> bool:
@@ -88,10 +88,19 @@ def search_size(
     half = 0.5 * np.log(tokens_of(budget, n0) / d0)
     middle = half + 0.0 * law(theta, {size: n0, "tokens": d0})
     low, high = middle - SPAN, middle + SPAN
-    for _ in range(STEPS):
+    first, second = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+    at_first, at_second = loss(first), loss(second)
+    for _ in range(STEPS):  # of the two points inside one stays, and one is new
+        left = at_first < at_second
+        low, high = np.where(left, low, first), np.where(left, second, high)
         step = GOLDEN * (high - low)
-        left = loss(high - step) < loss(low + step)
-        low, high = np.where(left, low, high - step), np.where(left, low + step, high)
+        new = np.where(left, high - step, low + step)
+        at_new = loss(new)
+        first, second = np.where(left, new, second), np.where(left, first, new)
+        at_first, at_second = (
+            np.where(left, at_new, at_second),
+            np.where(left, at_first, at_new),
+        )
     return n0 * np.exp(0.5 * (low + high))
 
 
