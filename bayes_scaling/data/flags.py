@@ -146,20 +146,22 @@ def _unusable(runs: pd.DataFrame, require: Sequence[str]) -> Iterator[tuple[int,
 def _duplicates(
     runs: pd.DataFrame, use: np.ndarray, labels: RowLabels
 ) -> Iterator[tuple[int, str]]:
-    """Find runs that repeat an earlier one in every canonical number and every text label.
+    """Find runs that repeat an earlier one in every column.
 
-    Other numbers do not count: a table's own row numbers would hide every duplicate.
+    Names of runs, row numbers and dates do not count, which would hide every duplicate.
     """
     if "attempts" in runs or {"samples", "questions"} <= set(runs):
         # Equal counts of two problems, or of two bins of them, are no copies.
         return
     known = [c for c in runs if c in COLUMNS and c not in ("run", "diverged")]
-    words = [
-        c for c in runs if c not in (*known, "run", "use", "flag") and _is_text(pd.Series(runs[c]))
+    others = [
+        c
+        for c in runs
+        if c not in (*known, "run", "diverged", "use", "flag") and not _is_label(pd.Series(runs[c]))
     ]
-    rows = np.flatnonzero(use) if known or words else np.empty(0, dtype=int)
+    rows = np.flatnonzero(use) if known or others else np.empty(0, dtype=int)
     same = np.zeros(len(rows), dtype=int)
-    for c in sorted(known, key="loss".__ne__) + words:  # losses differ most
+    for c in sorted(known, key="loss".__ne__) + others:  # losses differ most
         values = pd.Series(runs[c]).iloc[rows]
         same = _split(same, values.astype(str) if _is_text(values) else values)
         repeated = np.bincount(same)[same] > 1
@@ -248,6 +250,16 @@ def _split(codes: np.ndarray, values: pd.Series) -> np.ndarray:
 
 def _quoted(label: str) -> str:
     return label.replace(";", ",")  # which separates reasons
+
+
+def _is_label(values: pd.Series) -> bool:
+    """Whether values number the rows, or date them: whole numbers that increase all the way."""
+    if pd.api.types.is_datetime64_any_dtype(values):
+        return True
+    if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+        return False
+    number = values.to_numpy(float, na_value=np.nan)
+    return bool(np.all(number == np.floor(number)) and np.all(np.diff(number) > 0))
 
 
 def _is_text(values: pd.Series) -> bool:

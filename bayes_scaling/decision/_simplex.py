@@ -8,6 +8,7 @@ import numpy as np
 GAP = 1e-5  # nats: the least may be this much below what is returned
 STEPS = 3000
 FURTHER, BACK = 1.6, 0.4  # of the step, after one that was right and one that was too long
+LONGEST = 40.0  # of a step, in ln of a weight: a longer one rounds away which weight came next
 LEAST = 1e-40  # share: a factor brings none back from zero
 
 Problem = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -129,6 +130,7 @@ def minimise(
         if not len(live):
             break
         old, g = w[live], slope[live]
+        step[live] = np.minimum(step[live], LONGEST / np.maximum(np.ptp(g, axis=1), 1e-300))
         move = -step[live, None] * (g - g.min(axis=1, keepdims=True))
         new = np.maximum(region.within(np.maximum(old * np.exp(move), LEAST)), LEAST)
         found, tilt = problem(new @ region.corners, live)

@@ -129,21 +129,11 @@ class Filtering(Checked):
         return theta["E"]
 
     def _seen(self, x: Inputs, tau: Any, xp: ModuleType) -> Any:
-        """Return ln of the samples seen over the origin, passes counted for what they are worth.
-
-        Pass j adds ``2^(-(j-1) / tau) ln(k / (j-1))``, k the passes made but at most j.
-        """
+        """Return ln of the samples seen over the origin, repeats counted at their worth."""
         start = xp.log(sizes(self)["tokens"])
         seen, pool = (xp.minimum(xp.log(x[c]) - start, NEVER) for c in ("tokens", UNIQUE))
         new = xp.minimum(seen, pool)
-        log_passes = seen - new
-        total, decay = new + self._span(xp), xp.exp(-np.log(2.0) / tau)
-        weight = 1.0
-        for j in range(2, PASSES + 1):
-            weight = weight * decay
-            low, high = np.log(j - 1.0), np.log(float(j))
-            total = total + weight * (xp.minimum(xp.maximum(log_passes, low), high) - low)
-        return total
+        return new + self._span(xp) + _repeats(seen - new, tau, xp)
 
     def _span(self, xp: ModuleType) -> Any:
         return xp.log(sizes(self)["tokens"]) - np.log(self.origin)
@@ -159,3 +149,26 @@ class Filtering(Checked):
         xp = namespace(paper)
         a0 = xp.exp(paper["log_a"] - paper["b"] * np.log(self.origin) - USUAL * self._span(xp))
         return {"E": paper["d"], "a0": a0, "b": paper["b"], "tau": paper["tau"]}
+
+
+def _repeats(log_passes: Any, tau: Any, xp: ModuleType) -> Any:
+    """Return what passes after the first add, for ln of the passes made.
+
+    Pass j adds ``2^(-(j-1) / tau) ln(k / (j-1))``, k the passes made but at most j.
+    """
+    if hasattr(log_passes, "dims") or hasattr(tau, "dims"):  # names cost more than numbers
+        shape: Any = 0.0 * log_passes + 0.0 * tau
+        made, life = ((v + 0.0 * shape).transpose(*shape.dims).values for v in (log_passes, tau))
+        return shape.copy(data=_repeats(made, life, xp))
+
+    def in_pass(j: Any) -> Any:
+        low = xp.log(j - 1)
+        made = xp.minimum(xp.maximum(log_passes, low), xp.log(j)) - low
+        return xp.exp(-(j - 1) * np.log(2.0) / tau) * made
+
+    passes = np.arange(2.0, PASSES + 1)
+    if xp is np:
+        return sum(in_pass(j) for j in passes)
+    import jax  # and here a loop would take minutes to compile
+
+    return jax.vmap(in_pass)(xp.asarray(passes)).sum(axis=0)

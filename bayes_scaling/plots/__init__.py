@@ -4,6 +4,7 @@ A figure of one panel returns its Axes, a figure of several its Figure. A fit th
 trusted says so on the figure itself, since figures travel without the session that warned.
 """
 
+from bayes_scaling.plots.asymptotes import plot_asymptotes
 from bayes_scaling.plots.backtest import plot_backtest
 from bayes_scaling.plots.batch import plot_batch
 from bayes_scaling.plots.compare import plot_compare
@@ -19,6 +20,7 @@ from bayes_scaling.plots.isoflop import plot_isoflop
 from bayes_scaling.plots.loss import plot_loss
 from bayes_scaling.plots.mixture import plot_mixture
 from bayes_scaling.plots.pareto import plot_pareto
+from bayes_scaling.plots.pools import plot_pools
 from bayes_scaling.plots.posterior import plot_posterior
 from bayes_scaling.plots.residuals import plot_residuals
 from bayes_scaling.plots.sampling import plot_coverage
@@ -29,6 +31,7 @@ from bayes_scaling.plots.trend import plot_trend
 from bayes_scaling.plots.tuning import plot_optimum, plot_sweeps
 
 __all__ = [
+    "plot_asymptotes",
     "plot_backtest",
     "plot_batch",
     "plot_compare",
@@ -46,6 +49,7 @@ __all__ = [
     "plot_next",
     "plot_optimum",
     "plot_pareto",
+    "plot_pools",
     "plot_posterior",
     "plot_ranks",
     "plot_regret",

@@ -11,6 +11,7 @@ from bayes_scaling.plots import _style as style
 from bayes_scaling.results import SAMPLES
 
 NEAR = 14  # trained mixtures whose regret is drawn: those of least
+MOST = 3  # validation sets that a title names
 BANDS = "median, 50 % and 90 % intervals"
 
 
@@ -66,7 +67,9 @@ def plot_mixture(found: xr.Dataset, *, ax: Any = None) -> Figure:
     _regret(right, ends[0])
     style.legend([left, right], own, 3)
     trust = str(found.attrs.get("trust", "trusted"))
-    of = f"for {found.attrs['target']}" if found.attrs.get("target", " ").strip() else ""
+    target = str(found.attrs.get("target", "")).strip()
+    sets = target.count(",") + 1
+    of = f"for {sets} validation sets" if sets > MOST else f"for {target}" if target else ""
     style.heading(left, own, f"Best mixture {of}"[:60].rstrip(), BANDS, trust)
     style.heading(right, own, "What other mixtures lose", "dashed: what is as good", "trusted")
     return left.figure  # pyright: ignore[reportReturnType]

@@ -274,6 +274,21 @@ def test_the_optimum_is_what_a_general_solver_finds_and_its_gap_bounds_the_error
         assert np.abs(found[i] - other.x @ region.corners).max() < 0.02
 
 
+def test_the_least_of_one_exponential_in_a_tight_box_is_the_cheapest_corner():
+    """Its logarithm is linear: domains are filled up in order of their slope, also nearly equal."""
+    tau = np.random.default_rng(0).normal([-0.4, 0.0, -1.7, -0.2, -0.2], 0.35, (500, 5))
+    region = Region.box(np.zeros(5), np.array([0.5, 0.19, 0.1, 0.25, 0.75]))
+
+    def problem(r, which):
+        left = np.exp(np.sum(r * tau[which], axis=1))
+        return left, left[:, None] * tau[which]
+
+    with np.errstate(over="raise", invalid="raise"):
+        _, value, gap = minimise(problem, region, 500)
+    assert gap.max() <= GAP
+    np.testing.assert_allclose(value, np.exp(region.lowest(tau)), atol=GAP)
+
+
 def test_the_nearest_weights_inside_meet_their_bounds_and_keep_ratios():
     low, high = np.array([0.1, 0.0, 0.0, 0.2]), np.array([0.4, 0.3, 1.0, 0.5])
     region = Region.box(low, high)

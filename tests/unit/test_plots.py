@@ -546,3 +546,82 @@ def test_a_curve_of_two_inputs_or_to_nowhere_is_refused(fit, alone):
     with pytest.raises(SpecError, match="a positive number of tokens"):
         plots.plot_curve(alone, to=0.0)
     plt.close("all")
+
+
+def filters(tokens=(1e9, 1e10, 1e11)) -> xr.Dataset:
+    """Return what `best_pool` does: the first filter is best at first, the second later."""
+    rng, keep = np.random.default_rng(4), np.array([1, 2])
+    level = np.array([[0.30, 0.29, 0.28], [0.32, 0.28, 0.25]])[:, : len(tokens)]
+    loss = xr.DataArray(
+        level + 0.003 * rng.normal(size=(2, 100, *level.shape)),
+        dims=(*SAMPLES, "keep", "tokens"),
+        coords={"keep": keep, "tokens": list(tokens), "pools": ("keep", ["a", "a + b"])},
+        attrs={"units": "nat/token"},
+    )
+    best = loss.min("keep")
+    out = xr.Dataset({"loss": loss, "excess": loss - best, "p_best": (loss == best).mean(SAMPLES)})
+    out["choice"] = out.keep[out.excess.mean(SAMPLES).argmin("keep")]
+    return out.assign_attrs(trust="trusted", unique=1e9)
+
+
+def test_filters_are_drawn_with_their_bands_and_how_probably_each_is_best():
+    found = filters()
+    left, right = plots.plot_pools(found).axes
+    assert left.get_xscale() == right.get_xscale() == "log"
+    assert left.get_ylabel() == "loss (nats per token)"
+    for keep, line in zip((1, 2), left.get_lines(), strict=True):
+        middle = found.loss.sel(keep=keep).median(SAMPLES)
+        np.testing.assert_allclose(line.get_ydata(), middle)
+    lines, marks = right.get_lines()[::2], right.get_lines()[1::2]
+    for keep, line, mark in zip((1, 2), lines, marks, strict=True):
+        np.testing.assert_allclose(line.get_ydata(), found.p_best.sel(keep=keep))
+        np.testing.assert_allclose(mark.get_xdata(), found.tokens[found.choice == keep])
+    shuffled = plots.plot_pools(found.isel(tokens=[2, 0, 1])).axes[0]
+    np.testing.assert_allclose(shuffled.get_lines()[0].get_xdata(), found.tokens)
+
+
+def test_filters_at_one_number_of_samples_or_of_another_making_are_refused():
+    with pytest.raises(SpecError, match="several numbers of samples"):
+        plots.plot_pools(filters((1e9,)))
+    with pytest.raises(SpecError, match="as `best_pool` returns them"):
+        plots.plot_pools(xr.Dataset())
+
+
+def fixed_data(points: int) -> xr.Dataset:
+    """Return what `asymptotes` does; of the last number of tokens some draws have no worth."""
+    rng, shape = np.random.default_rng(5), (2, 100, *([points] * bool(points)))
+    dims = (*SAMPLES, "point")[: len(shape)]
+    single = xr.DataArray(3.3 + 0.02 * rng.normal(size=shape), dims=dims)
+    out = xr.Dataset({"single": single, "ensemble": 0.94 * single, "gain": 0.06 + 0 * single,
+                      "members": 10 + 0 * single})  # fmt: skip
+    if points:
+        out = out.assign_coords(unique=("point", np.geomspace(1e8, 1e10, points)))
+        worth = 3 + 0.3 * rng.normal(size=shape)
+        worth[:, ::5, -1] = np.inf
+        out["data_worth"] = (dims, worth)
+    return out.assign_attrs(trust="trusted")
+
+
+def test_asymptotes_are_drawn_against_unique_tokens_with_what_they_are_worth():
+    found = fixed_data(3)
+    left, right = plots.plot_asymptotes(found).axes
+    assert left.get_xlabel() == right.get_xlabel() == "unique tokens"
+    assert left.get_xscale() == right.get_yscale() == "log"
+    one, many = left.get_lines()
+    for line, name in ((one, "single"), (many, "ensemble")):
+        middle = found[name].quantile(0.5, SAMPLES, method="inverted_cdf")
+        np.testing.assert_allclose(line.get_ydata(), middle)
+        np.testing.assert_allclose(line.get_xdata(), found.unique, rtol=0.1)
+    worth = right.get_lines()[0].get_ydata()
+    np.testing.assert_allclose(worth, 3, rtol=0.1)
+    assert right.get_ylim()[1] < 10  # what is endless leaves the panel
+
+
+def test_asymptotes_of_one_number_of_tokens_are_two_bars_and_without_ensembles_one():
+    found = fixed_data(0)
+    (ax,) = plots.plot_asymptotes(found).axes
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["one model", "an ensemble"]
+    (alone,) = plots.plot_asymptotes(found.drop_vars("members")).axes
+    assert [t.get_text() for t in alone.get_xticklabels()] == ["one model"]
+    with pytest.raises(SpecError, match="as `asymptotes` returns them"):
+        plots.plot_asymptotes(xr.Dataset())

@@ -71,6 +71,22 @@ def test_a_different_label_is_no_duplicate_but_a_row_number_does_not_hide_one():
     assert (read_runs(labelled)["flag"] == "").all()
     numbered = read_runs(twice.assign(point_id=range(8)))
     assert numbered["flag"].tolist()[4:] == [f"duplicate of row {i}" for i in range(4)]
+    dated = twice.assign(logged=pd.date_range("2024-01-01", periods=8))
+    assert dated.pipe(read_runs)["flag"].tolist()[4:] == numbered["flag"].tolist()[4:]
+
+
+@pytest.mark.parametrize(
+    ("web", "kind"),
+    [([0.2, 0.8], float), ([20, 80], int), (["0.2", "0.8"], str), ([True, False], bool),
+     ([0.2, None], float), (["a", "b"], "category")],
+)  # fmt: skip
+def test_runs_of_equal_loss_that_differ_in_a_column_without_a_role_are_no_duplicates(web, kind):
+    row = {"params": 1e9, "tokens": 2e10, "loss": 2.5}
+    web = pd.Series(web).astype(kind)
+    table = pd.DataFrame([row, row]).assign(web=web, code=web[::-1].to_numpy())
+    assert (read_runs(table)["flag"] == "").all()
+    again = pd.concat([table, table], ignore_index=True)
+    assert read_runs(again)["flag"].tolist() == ["", "", *(f"duplicate of row {i}" for i in (0, 1))]
 
 
 def test_a_diverged_loss_is_flagged_and_names_the_run_it_is_compared_with():
