@@ -7,7 +7,15 @@ from tests.helpers import needs_real_tables
 
 
 @needs_real_tables
-@pytest.mark.parametrize("protocol", [p1, p2, p3, p9], ids=["P1", "P2", "P3", "P9"])
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        pytest.param(p1, id="P1"),
+        pytest.param(p2, id="P2", marks=pytest.mark.slow),
+        pytest.param(p3, id="P3", marks=pytest.mark.slow),
+        pytest.param(p9, id="P9"),
+    ],
+)
 def test_protocol_on_a_real_table(protocol):
     report = protocol.run()
     assert report.verdict == "PASS", report.markdown()

@@ -53,7 +53,7 @@ def measured(design, theta, seed):
     return design.assign(loss=LAW(theta, x) * np.exp(scatter)), theta
 
 
-@pytest.mark.parametrize("paper", ["Besiroglu", "Hoffmann"])
+@pytest.mark.parametrize("paper", [pytest.param("Besiroglu", marks=pytest.mark.slow), "Hoffmann"])
 def test_published_laws_are_recovered_under_the_default_priors(paper, ladder, truth):
     """One truth three hundred times: priors that were wrong about published laws would show here.
 
@@ -94,6 +94,7 @@ def from_prior(priors, design, seed):
     return model, [measured(design, theta, i) for i, theta in enumerate(truths)]
 
 
+@pytest.mark.slow
 def test_truths_from_the_prior_are_covered(ladder):
     model, tables = from_prior(KNOWING, ladder(0), seed=5)
     counts = coverage(model, tables)

@@ -48,7 +48,7 @@ def nine_runs():
     )
 
 
-@pytest.mark.parametrize("table", ["a ladder", "nine runs"])
+@pytest.mark.parametrize("table", ["a ladder", pytest.param("nine runs", marks=pytest.mark.slow)])
 def test_importance_sampling_and_nuts_agree(table, ladder):
     """Every 5, 50 and 95 % point within 0.1 posterior sd.
 
@@ -183,6 +183,7 @@ def lopsided(y):
 SHORT = {"draws": 200, "warmup": 200, "chains": 2}
 
 
+@pytest.mark.slow
 def test_auto_turns_to_nuts_where_the_weights_have_a_heavy_tail():
     got = sample(funnel, np.zeros(1), **SHORT)
     assert got.attrs["method"] == "nuts"

@@ -101,6 +101,7 @@ def test_doubtful_fits_are_flagged_or_handed_to_nuts(ladder, monkeypatch):
     assert dict(handed.sizes) == {"fit": 1, "chain": 4, "draw": 100}
 
 
+@pytest.mark.slow
 def test_few_runs_are_flagged():
     fits = bs.fit_many(bs.ScalingModel(), [bs.load_dataset("nine-runs")], draws=400)
     assert fits.trust.item() != "trusted"

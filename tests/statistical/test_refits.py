@@ -352,6 +352,7 @@ def failures(found):
     return set(found["quantity"].values[~found.passed.values])
 
 
+@pytest.mark.slow
 def test_the_default_model_is_calibrated_and_an_engine_that_is_off_is_caught(ladder, monkeypatch):
     """Right engines fail once in a hundred seeds, in any of ten quantities.
 

@@ -37,6 +37,7 @@ def points(ready, count=20):
     return target, best.z + 0.05 * rng.normal(size=(count, target.size))
 
 
+@pytest.mark.slow
 def test_blocks_have_the_density_gradient_and_curvature_of_the_whole(ready, small_blocks):
     target, z = points(ready)
     with jax.enable_x64(True):
