@@ -174,6 +174,7 @@ def test_a_new_sweep_scatters_in_all_that_sweeps_scatter_in():
     assert float(np.log(found.b_crit_new).std()) == pytest.approx(expected, rel=0.05)
 
 
+@pytest.mark.slow
 def test_censored_sweeps_are_covered_and_dropping_them_is_biased():
     """A 90 % interval covers Binomial(100, 0.9) of 100 sweeps; a right one leaves the band once
     in 200 seeds. Dropped, the runs that were lucky to arrive make the target look easy.
@@ -205,6 +206,7 @@ def published(fit, params):
     return {k: 1.2 * 256 + 0.2 * found[k] / 512 for k in ("b_crit", "b_crit_new")}
 
 
+@pytest.mark.slow
 @needs_real_tables
 def test_the_published_law_of_critical_batch_sizes_is_inside_the_posterior(zhang):
     model, runs = zhang

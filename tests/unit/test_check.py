@@ -126,6 +126,7 @@ def test_a_law_of_the_wrong_shape_shows_as_a_bend(fit):
     assert bs.predictive_p(fit)["bend along tokens per parameter"] > 0.01
 
 
+@pytest.mark.slow
 def test_predictive_p_is_calibrated_on_the_models_own_data(fit):
     # Replicates put in the place of the data: p < 0.02 at most 8 times in 4 x 60 = 240 (binomial
     # with 4.8 expected: more than 15 has probability 1e-4).

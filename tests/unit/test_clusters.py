@@ -249,6 +249,7 @@ def together(marks):
     return bs.fit(bs.ScalingModel(LAW, bs.Clustered()), marks, seed=0)
 
 
+@pytest.mark.slow
 def test_check_sees_rows_that_go_together_and_says_what_to_do():
     marks = bs.read_runs(checkpoints(7, along=""))
     apart = bs.fit(bs.ScalingModel(LAW), marks, seed=0)
@@ -304,6 +305,7 @@ def test_an_average_takes_fits_that_differ_in_what_goes_together(marks, together
     assert bs.predict(both, {"params": 7e9, "tokens": 1.4e11}).attrs["trust"] == "trusted"
 
 
+@pytest.mark.slow
 def test_a_run_that_crosses_a_cut_is_not_fitted(marks):
     """By the column, or by the observation model; rows above the cut are scored either way."""
     flops, cut = marks["flops"].to_numpy(), float(marks["flops"].quantile(0.8))
