@@ -266,11 +266,18 @@ def usable(runs: pd.DataFrame) -> pd.DataFrame:
 def usable_columns(runs: pd.DataFrame, roles: Iterable[str]) -> tuple[int, dict[str, np.ndarray]]:
     """Count the runs that can be fitted, and give those of some columns that the table has.
 
-    Arrays, because pandas takes longer to look at a column than the judgements take.
+    Arrays, because pandas takes longer to look at a column than the judgements take. A column
+    without a role may hold words, which are no numbers here; who fits it says so.
     """
     bare = without_attrs(runs)
     use = np.flatnonzero(bare["use"])
-    return len(use), {role: values_of(bare, role)[use] for role in roles if role in bare}
+    return len(use), {role: _coerced(bare, role)[use] for role in roles if role in bare}
+
+
+def _coerced(runs: pd.DataFrame, role: str) -> np.ndarray:
+    if pd.api.types.is_numeric_dtype(runs[role].dtype):
+        return values_of(runs, role)
+    return np.asarray(pd.to_numeric(pd.Series(runs[role]), errors="coerce"), dtype=np.float64)
 
 
 def known(columns: Columns, roles: Iterable[str]) -> Columns:
