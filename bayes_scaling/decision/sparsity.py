@@ -77,17 +77,15 @@ def best_sparsity(
     Examples
     --------
     >>> import numpy as np, bayes_scaling as bs
-    >>> law = bs.MoESparsity(reference=(("total_params", 1e9), ("tokens", 2e10)))
+    >>> law = bs.MoESparsity(alone=False, reference=(("total_params", 1e9), ("tokens", 2e10)))
     >>> grid = np.meshgrid([3e8, 3e9, 3e10], [2e9, 2e10, 2e11], [0, 0.5, 0.9])
     >>> x = {k: v.ravel() for k, v in zip(law.inputs, grid)}
-    >>> theta = law.from_paper({"E": 0.94, "A": 16612.5, "alpha": 0.5962, "B": 5455.67,
-    ...     "beta": 0.3954, "c": 0.4598, "lam": -0.1666, "d": 17.26, "delta": 0.1603,
-    ...     "gamma": 0.1595})
-    >>> runs = {**x, "loss": law(theta, x).round(2)}
-    >>> fit = bs.fit(bs.ScalingModel(law, bs.Normal()), runs)
+    >>> theta = dict(E=1.5, a0=0.3, b0=0.4, alpha=0.5, beta=0.4, m0=0.4, delta=0.1, gamma=0.2)
+    >>> runs = {**x, "loss": law(theta, x).round(3)}
+    >>> fit = bs.fit(bs.ScalingModel(law, bs.Normal()), runs, method="laplace")
     >>> plan = bs.best_sparsity(fit, 1e20, [0.5, 0.9])
-    >>> plan.chosen.round(2).values.tolist()
-    [[0.0, 0.0, 1.0]]
+    >>> plan.chosen.round(1).values.tolist(), plan.attrs["untried"]
+    ([[0.0, 0.0, 1.0]], [])
     """
     if total is not None and memory is not None:
         msg = "total and memory: sizes that are given either fit or do not; leave one out"
