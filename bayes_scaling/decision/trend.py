@@ -55,8 +55,9 @@ def threshold_date(
     Examples
     --------
     >>> import bayes_scaling as bs
-    >>> table = {"date": [2020, 2021.2, 2022.1, 2023, 2024], "horizon": [1, 3, 7, 20, 50]}
-    >>> fit = bs.fit(bs.ScalingModel(bs.TimeTrend(), bs.Records()), table)
+    >>> table = {"date": [2020, 2021.2, 2022.1, 2023, 2024, 2024.2],
+    ...          "horizon": [1, 3, 7, 20, 50, 30]}
+    >>> fit = bs.fit(bs.ScalingModel(bs.TimeTrend(), bs.Records()), table, seed=0)
     >>> found = bs.threshold_date(fit, [20, 960])
     >>> found.date.median(("chain", "draw")).round(0).values[0].item()
     2023.0

@@ -66,7 +66,7 @@ class MoESparsity:
     ...     "gamma": 0.1595})
     >>> at = {"total_params": 1e10, "tokens": 2e10}
     >>> [round(float(law(theta, at | {"sparsity": s})), 3) for s in (0, 0.9)]
-    [2.322, 2.271]
+    [2.318, 2.367]
     """
 
     alone: bool = True

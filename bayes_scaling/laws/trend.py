@@ -45,7 +45,7 @@ class TimeTrend(Checked):
     --------
     >>> from bayes_scaling.laws import TimeTrend
     >>> law = TimeTrend(reference=(("date", 2024.0),))
-    >>> float(law({"level": 10.0, "doubling": 0.5}, {"date": 2025.0}))
+    >>> round(float(law({"level": 10.0, "doubling": 0.5}, {"date": 2025.0})), 6)
     40.0
     """
 
