@@ -44,10 +44,8 @@ def plot_designs(found: xr.Dataset, *, ax: Any = None) -> Figure:
     --------
     >>> import bayes_scaling as bs
     >>> law = bs.MoEJoint(reference=(("params", 1e9), ("tokens", 2e10)))
-    >>> x = {"params": [1e8, 1e9, 1e10] * 4, "tokens": [2e9, 2e10, 2e11] * 4,
-    ...      "experts": [1] * 3 + [4] * 3 + [16] * 3 + [64] * 3}
-    >>> loss = [3.2, 2.6, 2.2, 3.1, 2.5, 2.1, 3.0, 2.4, 2.0, 2.9, 2.3, 1.95]
-    >>> fit = bs.fit(bs.ScalingModel(law, bs.Normal()), {**x, "loss": loss}, method="laplace")
+    >>> seen = {"params": [1e8, 1e10], "tokens": [2e9, 2e11], "experts": [1, 64], "loss": [3, 2]}
+    >>> fit = bs.sample_prior(bs.ScalingModel(law), bs.read_runs(seen), draws=50)
     >>> plan = bs.best_experts(fit, [1e20, 1e22], [4, 16, 64], share=0.5)
     >>> figure = bs.plots.plot_designs(plan)
     >>> [ax.get_ylabel() for ax in figure.axes]

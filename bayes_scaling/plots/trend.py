@@ -53,8 +53,9 @@ def plot_trend(
     Examples
     --------
     >>> import bayes_scaling as bs
-    >>> table = {"date": [2020, 2021.2, 2022.1, 2023, 2024], "horizon": [1, 3, 7, 20, 50]}
-    >>> fit = bs.fit(bs.ScalingModel(bs.TimeTrend(), bs.Records()), table)
+    >>> table = {"date": [2020, 2021.2, 2022.1, 2023, 2024, 2024.2],
+    ...          "horizon": [1, 3, 7, 20, 50, 30]}
+    >>> fit = bs.fit(bs.ScalingModel(bs.TimeTrend(), bs.Records()), table, seed=0)
     >>> bs.plots.plot_trend(fit).get_ylabel()
     'task horizon (minutes)'
     """
