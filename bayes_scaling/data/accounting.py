@@ -13,6 +13,7 @@ from bayes_scaling.data.parameters import matrix_sizes, size
 
 # A backward pass costs two forward passes: one product for the inputs, one for the weights.
 _TRAINING_PER_FORWARD = 3.0
+_ATTENTION, _FFN = 4.0, 8.0  # squares of the width in the matrices of a block
 
 
 def flops_6nd(params: ArrayLike, tokens: ArrayLike) -> Any:
@@ -135,10 +136,22 @@ def granular_flops(
     '2.94e+18'
     """
     total, grains = _float(total_params), _float(granularity)
-    blocks = np.cbrt(total / ((8 * experts + 4) * aspect**2))
+    blocks = np.cbrt(total / ((_FFN * experts + _ATTENTION) * aspect**2))
     width = aspect * blocks
-    of_layers = 2 * _TRAINING_PER_FORWARD * 12 * width**2
+    of_layers = 2 * _TRAINING_PER_FORWARD * (_FFN + _ATTENTION) * width**2
     return (of_layers + routing * experts * grains * width) * blocks
+
+
+def granular_share(experts: float) -> float:
+    """Return the share of all parameters that a token passes through, of `granular_flops`' models.
+
+    Examples
+    --------
+    >>> from bayes_scaling.data.accounting import granular_share
+    >>> round(1 / granular_share(64))
+    43
+    """
+    return (_FFN + _ATTENTION) / (_FFN * experts + _ATTENTION)
 
 
 @dataclass(frozen=True)

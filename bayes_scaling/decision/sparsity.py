@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 from bayes_scaling._writing import flop, size
-from bayes_scaling.data.accounting import granular_flops
-from bayes_scaling.data.numbers import one_number, positive
+from bayes_scaling.data.accounting import granular_flops, granular_share
+from bayes_scaling.data.numbers import counts, one_number, positive
 from bayes_scaling.decision._options import compared, least_regret
 from bayes_scaling.decision.allocate import PER_TOKEN
 from bayes_scaling.decision.items import ServingMemory
@@ -92,7 +92,9 @@ def best_sparsity(
         raise SpecError(msg)
     law, budgets, options, theta, trust = _asked(fit, budget, sparsity, SPARSITY, DENSE, group)
     most = np.inf if memory is None else memory.params
-    given = None if total is None else positive(total, "total: positive raw counts of parameters")
+    given = (
+        None if total is None else counts(total, TOTAL, "total: positive raw counts of parameters")
+    )
     parts = []
     for s in options.values.tolist():
         held = Held(law, ((SPARSITY, s),))
@@ -179,7 +181,7 @@ def best_granularity(
 
         n = np.minimum(search_size(held, theta, budgets, tokens_of, TOTAL), most)
         tokens = n.copy(data=tokens_of((budgets + 0.0 * n).transpose(*n.dims).values, n.values))
-        parts.append(_best(held, theta, n, tokens, 12 / (8 * experts + 4) * n))
+        parts.append(_best(held, theta, n, tokens, granular_share(experts) * n))
     out = compared(parts, options, fit, COARSE).rename(loss_dense="loss_coarse")
     return _with_verdict(out, fit, GRAINS, trust)
 
@@ -199,7 +201,7 @@ def _asked(
         number = np.atleast_1d(np.asarray(values, float))
     except (TypeError, ValueError):
         number = np.array([np.nan])
-    if number.ndim != 1 or not np.isfinite(number).all():
+    if number.ndim != 1 or not number.size or not np.isfinite(number).all():
         msg = f"{name}: one finite number or a list of them; found {values!r}"
         raise SpecError(msg)
     if odd := misfits(law, {name: number}):

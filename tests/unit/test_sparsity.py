@@ -235,6 +235,8 @@ def test_what_cannot_be_is_refused():
         (lambda: bs.best_granularity(sparse, 1e20, [2]), "fit `MoEGranular`"),
         (lambda: bs.best_sparsity(sparse, 1e20, [0.5, 1.0]), "sparsity: found 1; give numbers"),
         (lambda: bs.best_sparsity(sparse, 1e20, ["half"]), "sparsity: one finite number"),
+        (lambda: bs.best_sparsity(sparse, 1e20, []), "sparsity: one finite number"),
+        (lambda: bs.best_sparsity(sparse, 1e20, [0.5], total=7), "total"),
         (lambda: bs.best_granularity(fine, 1e20, [0.5]), "granularity: found 0.5"),
         (lambda: bs.best_granularity(fine, -1, [2]), "budget must be positive"),
         (lambda: bs.best_granularity(fine, 1e20, [2], experts=0), "experts: how many"),
