@@ -101,8 +101,8 @@ class ScalingModel:
     Raises
     ------
     SpecError
-        A prior for a parameter that the model does not have, or an observation model that reads
-        of a run what the law does not say.
+        A prior for a parameter that the model does not have, or with numbers that its distribution
+        does not take, or an observation model that reads of a run what the law does not say.
 
     Examples
     --------
@@ -123,6 +123,8 @@ class ScalingModel:
         pairs = self.priors.items() if isinstance(self.priors, Mapping) else self.priors
         object.__setattr__(self, "priors", tuple(sorted(pairs)))
         self._refuse_unknown("prior", dict(self.priors))
+        for name, prior in self.priors:
+            prior_from_dict(name, prior_to_dict(prior))  # numbers a distribution does not take
         law, observation = self.law, self.observation
         wanted = observation.latents if isinstance(observation, ReadsLatents) else ()
         known = law.latents if isinstance(law, HasLatents) else ()

@@ -57,7 +57,7 @@ class Prior:
     @property
     def structure(self) -> "Prior":
         """The prior with its numbers blanked: what a compiled program depends on."""
-        return replace(self, args=tuple((k, 0.0) for k, _ in self.args), plus=0.0)
+        return replace(self, args=tuple((k, 1.0) for k, _ in self.args), plus=0.0)
 
 
 @dataclass(frozen=True)

@@ -213,6 +213,19 @@ def test_a_prior_that_is_not_understood(change, said):
 
 
 @pytest.mark.parametrize(
+    ("prior", "said"),
+    [
+        (Prior.of("LogNormal", mu=0.5, sigma=0.3), "'E'.*unknown number 'mu'; missing 'median'"),
+        (Prior.of("HalfNormal", scale=0.0), "scale = 0.0 must be positive"),
+        (Prior.of("LogNormal", median=1.7, sigma=0.3, times="least"), "no statistic of a table"),
+    ],
+)
+def test_a_model_refuses_a_prior_that_is_not_understood(prior, said):
+    with pytest.raises(SpecError, match=said):
+        bs.ScalingModel(priors={"E": prior})
+
+
+@pytest.mark.parametrize(
     ("extra", "said"),
     [
         ({"times": "min_los"}, "no statistic of a table"),
