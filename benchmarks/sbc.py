@@ -20,7 +20,7 @@ from bayes_scaling.criticism.calibration import _uniformity
 from bayes_scaling.data.accounting import flops_6nd
 from bayes_scaling.data.columns import COLUMNS
 from bayes_scaling.errors import SpecError
-from bayes_scaling.laws import LAWS, Chinchilla, HasUpstream, bind
+from bayes_scaling.laws import LAWS, Chinchilla, HasUpstream, MoESparsity, bind
 from bayes_scaling.laws._protocol import namespace
 from bayes_scaling.model import ScalingModel, model_for
 from bayes_scaling.param import Param
@@ -132,8 +132,8 @@ def mixtures() -> Inputs:
 
 
 def mixtures_along() -> Inputs:
-    """Return eight mixtures of two domains on each of six sizes and data."""
-    cells = grid(params=(1e8, 3e9, 3), tokens=(2e9, 1e11, 2), share=(1.0, np.e, 8))
+    """Return eight mixtures of two domains at each of four sizes and four numbers of tokens."""
+    cells = grid(params=(1e7, 1e10, 4), tokens=(1e9, 1e12, 4), share=(1.0, np.e, 8))
     share = np.log(cells["share"]).round(6)  # evenly from 0 to 1
     return {"params": cells["params"], "tokens": cells["tokens"], "p1": share, "p2": 1 - share}
 
@@ -209,7 +209,7 @@ DESIGNS = {
     "cbs": Design(BATCHES, batches),
     "mixing_exp": Design("32 mixtures of two domains, from one alone to the other", mixtures),
     "mixing_scale": Design(
-        "48 runs: 8 mixtures of two domains at 3 sizes of 1e8 to 3e9, 2e9 and 1e11 tokens",
+        "128 runs: 8 mixtures of two domains, 4 sizes of 1e7 to 1e10, 1e9 to 1e12 tokens (4)",
         mixtures_along,
     ),
     "noise_scale": Design(BATCHES, batches, bs.Gamma()),
@@ -229,8 +229,11 @@ DESIGNS = {
         "24 learning rates of 1e-4 to 3e-2, one sweep", lambda: grid(lr=(1e-4, 3e-2, 24))
     ),
 }
-# A law with another scatter than the one it is meant to have.
-FURTHER = {"coupled, constant noise": ScalingModel(bs.Coupled())}
+# A law with another scatter than the one it is meant to have, and one without its hardest term.
+FURTHER = {
+    "coupled, constant noise": ScalingModel(bs.Coupled()),
+    "moe_sparsity, no term of its own": ScalingModel(MoESparsity(alone=False)),
+}
 
 
 @dataclass(frozen=True)
