@@ -336,20 +336,18 @@ def lowest(loss: np.ndarray) -> float:
 
 
 def padded(rows: int) -> int:
-    """Return the padded row count: the next of 16, 24, 32, 48, 64, 96, ... (at most 50 % waste).
+    """Return the padded row count: the next power of two, and 32 at least.
 
-    Tables of similar size then share one compiled program.
+    Tables of similar size then share one compiled program, which takes a hundred times as long to
+    make as rows without weight take to evaluate.
 
     Examples
     --------
     >>> from bayes_scaling.program import padded
     >>> padded(9), padded(240), padded(245), padded(257)
-    (16, 256, 256, 384)
+    (32, 256, 256, 512)
     """
-    size = 16
-    while size < rows:
-        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
-    return size
+    return 1 << max(5, (rows - 1).bit_length())
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ def test_any_executor_gives_the_same(kind, tables, monkeypatch):
     xr.testing.assert_identical(here, there)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_fitted_is_flagged_and_the_rest_is_not_lost(ladder):
     one_line = ladder(0)
     one_line["tokens"] = 20 * one_line["params"]

@@ -112,10 +112,12 @@ def exact_normals(log_tau):
     return np.array(like) + st.norm.logpdf(log_tau, np.log(0.5), 0.8)
 
 
-RECIPES = pytest.param("recipes", marks=pytest.mark.slow)  # half a minute of compiling each
+RECIPES, BATCHES = (  # half a minute of compiling each
+    pytest.param(v, marks=pytest.mark.slow) for v in ("recipes", "batches")
+)
 
 
-@pytest.fixture(scope="module", params=[RECIPES, "batches", "normals"])
+@pytest.fixture(scope="module", params=[RECIPES, BATCHES, "normals"])
 def pooled(request, ladder):
     """A pooled program, its data, and the nested coordinates about its peak."""
     if request.param == "normals":

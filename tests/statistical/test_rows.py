@@ -75,6 +75,7 @@ def test_a_sketch_weighs_as_much_as_the_table_and_has_no_padding(ready, small_bl
     assert set(few["y"]) <= set(ready.data["y"][:90])
 
 
+@pytest.mark.slow
 def test_a_large_table_is_fitted_as_a_small_one(ladder, small_blocks, monkeypatch):
     """The same posterior by blocks and in one piece.
 

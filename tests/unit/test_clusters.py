@@ -330,6 +330,7 @@ def test_a_run_that_crosses_a_cut_is_not_fitted(marks):
         bs.backtest(alone, marks, cuts=low, by="run")
 
 
+@pytest.mark.slow
 def test_compare_takes_what_to_hold_out_by_from_the_models(marks):
     models = {"apart": bs.ScalingModel(LAW), "together": bs.ScalingModel(LAW, bs.Clustered())}
     cut = float(marks["flops"].quantile(0.8))

@@ -376,6 +376,7 @@ def test_from_the_shell(given, tmp_path, capsys):
     assert main(["compare", str(path), "--laws", ","]) == 1
 
 
+@pytest.mark.slow
 def test_the_right_law_is_picked_where_the_other_is_wrong(ladder):
     """The additive law with Kaplan's exponents, for runs that have a floor and steeper ones.
 

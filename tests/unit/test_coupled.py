@@ -120,6 +120,7 @@ def test_a_part_of_the_floor_goes_only_beyond_the_largest_run():
     assert law.irreducible(SURFACE | HELD | {"ahead_e": 0.05}) == pytest.approx(floor[-1])
 
 
+@pytest.mark.slow
 def test_no_run_says_what_is_hidden_in_the_floor(fits):
     """Its posterior is its prior, within seven standard errors of so many draws."""
     hidden = np.log(fits["coupled"]["posterior"]["ahead_e"].values.ravel())
@@ -144,6 +145,7 @@ def width(fit, flops):
     return float(high - low)
 
 
+@pytest.mark.slow
 def test_intervals_grow_with_distance_whatever_the_data_say(fits):
     """Three decades out they are over twice the additive law's, and inside hardly wider."""
     assert fits["coupled"].attrs["k_hat"] < 0.7
@@ -152,6 +154,7 @@ def test_intervals_grow_with_distance_whatever_the_data_say(fits):
     assert ratio[1e26] > 2
 
 
+@pytest.mark.slow
 def test_of_what_lies_ahead_little_is_learned_and_nobody_is_told_to_worry(fits):
     posterior = fits["coupled"]["posterior"]
     spread = float(np.log(posterior["ahead_n"]).std())
@@ -175,6 +178,7 @@ def test_held_out_runs_are_beyond_the_table_of_the_refit(ladder):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_decisions_take_it_like_any_law(fits):
     plan = bs.allocate(fits["coupled"], [1e22, 1e24])
     logs = np.log(plan.params_opt)
@@ -197,6 +201,7 @@ def test_best_split_falls_back_on_a_search():
     assert float(np.log(params / grid[np.argmin(losses)])) == pytest.approx(0.0, abs=0.003)
 
 
+@pytest.mark.slow
 def test_what_is_decided_by_is_the_optimum_of_any_law_of_sizes(fits):
     asked = decided_by(fits["coupled"], budget=1e23)
     there = bs.allocate(fits["coupled"], 1e23).params_opt.values.ravel()

@@ -168,6 +168,7 @@ def infinite():
     return bs.fit(bs.ScalingModel(Asymptote(data=True)), {**x, "loss": loss}, seed=0)
 
 
+@pytest.mark.slow
 def test_asymptotes_are_recovered(infinite):
     """Three 99 % intervals of right width; each misses one time in a hundred, the seed is fixed."""
     found = bs.asymptotes(infinite, unique=4e8)
@@ -188,12 +189,14 @@ def test_what_the_prior_says_an_ensemble_gains():
     np.testing.assert_allclose(np.quantile(drawn, [0.025, 0.975]), [0.003, 0.34], atol=0.01)
 
 
+@pytest.mark.slow
 def test_fewer_than_one_member_is_refused(infinite):
     at = {"params": 1e8, "unique_tokens": 4e8, "members": 0.5}
     with pytest.raises(SpecError, match=r"members: found 0\.5; give numbers of at least 1"):
         bs.predict(infinite, at)
 
 
+@pytest.mark.slow
 def test_unique_tokens_are_asked_for_where_they_are_read(infinite):
     with pytest.raises(SpecError, match="the law reads unique tokens"):
         bs.asymptotes(infinite)

@@ -399,6 +399,7 @@ def test_a_run_on_plan_seldom_raises_the_alarm(card):
     assert raised.any(axis=1).sum() <= at_most(10, 0.05)
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_five_per_cent_high_raises_it_before_sixty_per_cent(card):
     """90 of 100 did; at that rate fewer than 5 of 10 do three times in 20,000 tests."""
     _, raised = alarms(card, 10, (0.4, 0.6), above=1.05, sigma=0.004)

@@ -139,8 +139,8 @@ def test_other_numbers_are_one_structure_and_other_choices_are_not():
 def test_rows_are_padded_and_weigh_nothing_there(ladder):
     runs = bs.read_runs(ladder(0).head(90))
     ready = prepare(ScalingModel(), runs)
-    assert padded(90) == 96 == len(ready.data["weight"]) == len(ready.data["y"])
-    assert ready.data["weight"].tolist() == [1.0] * 90 + [1e-30] * 6
+    assert padded(90) == 128 == len(ready.data["weight"]) == len(ready.data["y"])
+    assert ready.data["weight"].tolist() == [1.0] * 90 + [1e-30] * 38
     assert np.all(np.isfinite(ready.data["y"]))
     assert ready.data["prior"]["E"]["scale_by"] == runs["loss"].min()
 

@@ -219,6 +219,7 @@ def test_numbers_that_mean_nothing_are_refused(simulated, wrong, says):
         bs.epochs(simulated, **{"unique": 1e10, "params": 1e9, **wrong})
 
 
+@pytest.mark.slow
 def test_a_wall_is_planned_with_the_fits_own_rates(simulated):
     budget, unique = 1e22, 2.5e10
     found = bs.decide(simulated, bs.ComputeBudget(budget), bs.DataWall(unique))

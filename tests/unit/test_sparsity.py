@@ -188,12 +188,11 @@ def simulated(law, paper, seed=0, scatter=0.003):
     [
         (bs.MoEGranular(AT), KRAJEWSKI, {"granularity": [1.0, 32.0]}),
         (bs.MoESparsity(alone=False, reference=AT), ABNAR, {"sparsity": [0.0, 0.98]}),
-        pytest.param(
-            bs.MoESparsity(reference=AT), ABNAR, {"sparsity": [0.0, 0.98]}, marks=pytest.mark.slow
-        ),
+        (bs.MoESparsity(reference=AT), ABNAR, {"sparsity": [0.0, 0.98]}),
     ],
     ids=["granularity", "sparsity", "sparsity of five terms"],
 )
+@pytest.mark.slow
 def test_a_simulated_table_is_recovered(law, paper, of):
     """What finer or sparser experts change at a size not seen: 99.8 %, one in five hundred."""
     fit = bs.fit(bs.ScalingModel(law), simulated(law, paper), seed=0)

@@ -147,6 +147,7 @@ def test_joint_laws_are_compared_along_each_groups_own_frontier():
     np.testing.assert_allclose(there.loss_base.sel(group="new"), law)
 
 
+@pytest.mark.slow
 def test_a_real_fit_finds_what_was_simulated(fitted):
     found = bs.speedup(fitted, "base")
     q = found.speedup.quantile([0.005, 0.995], DRAWS, method="inverted_cdf").sel(group="new")
@@ -178,6 +179,7 @@ def test_reach_of_the_runs_says_what_is_extrapolation():
     assert found.cross.sel(place="inside").item() == 0
 
 
+@pytest.mark.slow
 def test_prior_of_slopes_is_what_is_stated(fitted):
     """P(|ds| > 10 % of s): 0.21 for ds ~ N(0, HalfNormal(0.03)) at s = 0.3; ours at any s."""
     rng = np.random.default_rng(0)
@@ -193,6 +195,7 @@ def test_prior_of_slopes_is_what_is_stated(fitted):
     assert center == pytest.approx(0.16, abs=0.005)  # of one from the population's
 
 
+@pytest.mark.slow
 def test_savage_and_dickey_is_the_ratio_of_known_densities(fitted):
     """Prior density of ln(s / s') at 0 is E[1 / sd] / sqrt(4 pi); the posterior's is normal."""
     posterior = fitted["posterior"].to_dataset()
