@@ -311,11 +311,13 @@ class Record(Distribution):
         """
         gain = step / self.jump
         start = LOG_LN2 + (log_mu - y) / self.jump
-        room = jnp.minimum(jnp.maximum(NEVER - start, 0.0), gain)
+        most = jnp.maximum(NEVER - start, 0.0)
+        over = gain > most  # chosen, not subtracted: exp(NEVER) would cancel in the derivative
+        room = jnp.where(over, most, gain)
         start = jnp.minimum(start, NEVER)
         little = jnp.exp(start) * jnp.expm1(jnp.minimum(room, 1.0))
         more = jnp.where(room < 1, little, jnp.exp(start + room) - jnp.exp(start))
-        return more + jnp.exp(NEVER) * (gain - room)
+        return more + jnp.exp(NEVER) * jnp.where(over, gain - most, 0.0)
 
 
 class ExGaussian(Distribution):

@@ -49,7 +49,7 @@ def predict(
     Raises
     ------
     SpecError
-        An input is missing, no number, or not positive.
+        An input is missing, no number, not positive, or in billions where the fit is in counts.
     FitError
         The scatter depends on a column that `at` does not give.
 
@@ -67,7 +67,7 @@ def predict(
     """
     trust = warn_if_untrusted(fit)
     model, theta = model_of(fit), theta_of(fit, group)
-    points = _points(model, at)
+    points = _points(model, at, json.loads(fit.attrs.get("largest", "{}")))
     x: dict[str, Any] = {k: xr.DataArray(v, dims="point") for k, v in points.items()}
     mean = _law_mean(model, theta, x)
     run = _scatter(fit, model, theta, x, mean, np.random.default_rng(seed))
@@ -89,7 +89,9 @@ def _law_mean(model: Any, theta: Mapping[str, Any], x: Mapping[str, Any]) -> xr.
     return model.law(theta, x).transpose(*SAMPLES, "point")
 
 
-def _points(model: Any, at: Mapping[str, Any] | pd.DataFrame) -> dict[str, np.ndarray]:
+def _points(
+    model: Any, at: Mapping[str, Any] | pd.DataFrame, largest: Mapping[str, float]
+) -> dict[str, np.ndarray]:
     used = {*model.law.inputs, *_scattered_by(model), "params", "tokens", "flops"}
     given, texts = {}, []
     for k in [str(k) for k in at if str(k) in used]:
@@ -112,12 +114,27 @@ def _points(model: Any, at: Mapping[str, Any] | pd.DataFrame) -> dict[str, np.nd
     if wrong:
         msg = f"{', '.join(wrong)}: sizes must be positive and finite, raw counts (70e9, not 70)"
         raise SpecError(msg)
+    if few := [k for k in sizes if _in_another_unit(k, given[k].max(), largest)]:
+        shown = ", ".join(f"{k} {given[k].max():g}" for k in few)
+        msg = f"{shown}: too small for raw counts (70e9, not 70); the runs fitted reach "
+        raise SpecError(msg + ", ".join(f"{largest[k]:.3g}" for k in few))
     if odd := misfits(model.law, given):
         raise SpecError("; ".join(f"{m.column}: {m.found}; {m.do}" for m in odd))
     given = dict(zip(given, np.broadcast_arrays(*given.values()), strict=True))
     if "flops" not in given and {"params", "tokens"} <= set(given):
         given["flops"] = np.asarray(flops_6nd(given["params"], given["tokens"]))
     return given
+
+
+def _in_another_unit(name: str, value: float, largest: Mapping[str, float]) -> bool:
+    """Say whether a size must be in billions: far too small for a count, where the fit has counts.
+
+    The plausible ends are about the largest run of a table; single runs may be a thousandth.
+    """
+    plausible = COLUMNS[name].plausible if name in COLUMNS else None
+    if plausible is None or name not in largest:
+        return False
+    return bool(1e3 * value < plausible[0] <= largest[name])
 
 
 def _scattered_by(model: Any) -> list[str]:

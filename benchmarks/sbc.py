@@ -28,6 +28,7 @@ from bayes_scaling.plots import _style as style
 
 TABLES = 256
 FALSE_ALARM = 0.01  # of a law that is right, in any of its quantities
+NAMED = 4  # quantities in the title of a panel
 WRONG = 0.9  # of beta, in the broken law
 BROKEN = "broken on purpose"
 SCHEDULES = (2e4, 4e4, 8e4)  # steps, each at a constant rate and with a decay
@@ -338,7 +339,8 @@ def draw(ranks: Mapping[str, xr.Dataset]) -> Figure:
             color, width = (style.VERMILLION, 1.5) if wrong else (style.BLUE, 0.8)
             what = "a quantity that fails" if wrong else "a quantity that passes"
             ax.plot(level, gap, color=color, linewidth=width, label=what)
-        verdict = "fails in " + ", ".join(failed) if len(failed) else "passes"
+        which = ", ".join(failed) if len(failed) <= NAMED else f"{len(failed)} quantities"
+        verdict = f"fails in {which}" if len(failed) else "passes"
         ax.set_title(f"{name}\n{verdict}", loc="left", fontsize=9,
                      color=style.VERMILLION if len(failed) else style.INK)  # fmt: skip
         style.tidy(ax)

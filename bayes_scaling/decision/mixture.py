@@ -277,6 +277,9 @@ def _verdict(out: xr.Dataset, tolerance: float, probability: float) -> str:
         )
     else:
         said.append(f"no mixture is within {tolerance:g} nats with {probability:.0%}")
+    if float(last.gap) > tolerance:
+        off = f"the search is certain to within {float(last.gap):.3f} nats alone"
+        said.append(f"{off}, more than the tolerance: the law may have several best mixtures")
     if "outside" in last and bool(last.outside.any()):
         beyond = ", ".join(map(str, last.domain.values[last.outside.values]))
         said.append(f"shares of {beyond} lie outside all that were trained")

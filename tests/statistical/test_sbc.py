@@ -66,7 +66,7 @@ def test_every_registered_law_is_calibrated(name):
     assert not failures(found), found.p_value.to_series()
 
 
-@pytest.mark.parametrize("given", [["5"], ["64", "x"], ["64", "40", "9"]])
+@pytest.mark.parametrize("given", ["5", "64", "laws x", "laws truth", "truth 9", "laws 40 50"])
 def test_the_command_refuses_what_it_cannot_run(given):
-    with pytest.raises(SpecError, match="takes tables per law and per cell, 10 or more"):
-        calibration.run(given)
+    with pytest.raises(SpecError, match=r"laws or truth or neither, and after .* 10 or more"):
+        calibration.run(given.split())

@@ -165,6 +165,9 @@ def test_a_prediction_nowhere():
         bs.predict(fit, {"params": 1e9})
     with pytest.raises(SpecError, match="params: sizes must be positive"):
         bs.predict(fit, {"params": -1e9, "tokens": 1e9})
+    with pytest.raises(SpecError, match=r"params 70, tokens 1.4: too small for raw counts"):
+        bs.predict(fit, {"params": 70, "tokens": 1.4})
+    assert np.isfinite(bs.predict(fit, {"params": 768, "tokens": 1e6}).loss_mean).all()
 
 
 def test_an_unknown_method():

@@ -158,6 +158,14 @@ def test_runs_of_two_groups_are_two_whatever_they_are_called():
     assert ready.data["x"][CLUSTER][:4].tolist() == [0, 1, 0, 1]
 
 
+def test_a_pair_reaches_across_groups_where_it_is_said_to():
+    """Paired designs: one seed, two recipes, one shared miss; two seeds are two."""
+    table = checkpoints(1, runs=2, marks=2).assign(lab=["a", "b", "a", "b"], run=[3, 3, 4, 4])
+    pairs = bs.Clustered("run", along="", across=True)
+    ready = prepare(bs.ScalingModel(LAW, pairs, pooling=bs.Pooling("lab")), bs.read_runs(table))
+    assert ready.data["x"][CLUSTER][:4].tolist() == [0, 0, 1, 1]
+
+
 def test_a_held_out_cluster_has_its_joint_density(marks, together):
     """Under draws of many degrees of freedom: of rows in any order, and fewer than a page holds."""
     full = prepare(bs.ScalingModel(LAW, bs.Clustered()), marks)
@@ -192,8 +200,8 @@ def _loose(full, param, value):
 
 def test_blocks_hold_clusters(marks, monkeypatch):
     """A shuffled table in two blocks: the density of the whole but for what spans the cut."""
-    monkeypatch.setattr(rows_module, "BLOCK", 48)
-    monkeypatch.setattr(rows_module, "LARGE", 48)
+    monkeypatch.setattr(rows_module, "BLOCK", 80)  # 32 rows of padding, and eight runs
+    monkeypatch.setattr(rows_module, "LARGE", 80)
     ready = prepare(bs.ScalingModel(LAW, bs.Clustered()), marks)
     target = target_of(ready.program, ready.data)
     with jax.enable_x64(True):
