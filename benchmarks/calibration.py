@@ -246,7 +246,7 @@ def _markdown(table: pd.DataFrame) -> str:
 WHY_LAWS = {
     "why_sbc": """Four rows fail: `bnsl` in `bend1`, `coupled` in E, a0, b0 and beta, `moe_sparsity`
 in most of its ten parameters and, without its term of its own, in a0 and alpha. Of their fits 18,
-30, 86 and 34 % are flagged, nearly all for a k-hat above 0.7, by which the engine says itself that its
+30, 86 and 34 % are flagged, nearly all for a k-hat above 0.7, by which the engine says that its
 proposals do not cover the posterior. Their trusted fits pass, those of `coupled` only just. The
 trusted fits of `moe_joint` fail by a hair in sigma, where all of them pass: of so many tests at
 1 % one in four sets has such a row. By default `fit_many` flags such tables, and `calibrate`
