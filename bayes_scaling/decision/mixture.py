@@ -278,7 +278,7 @@ def _verdict(out: xr.Dataset, tolerance: float, probability: float) -> str:
     else:
         said.append(f"no mixture is within {tolerance:g} nats with {probability:.0%}")
     if float(last.gap) > tolerance:
-        off = f"the search is certain to within {float(last.gap):.3f} nats alone"
+        off = f"the search is certain to within {float(last.gap):.2g} nats alone"
         said.append(f"{off}, more than the tolerance: the law may have several best mixtures")
     if "outside" in last and bool(last.outside.any()):
         beyond = ", ".join(map(str, last.domain.values[last.outside.values]))

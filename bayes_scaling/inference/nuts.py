@@ -30,10 +30,13 @@ class Chains:
         Unconstrained.
     stats : dict of str to (chain, draw) array
         ArviZ's names: `diverging`, `energy`, `lp`, `acceptance_rate`, `n_steps`, `tree_depth`.
+    target_accept : float
+        The rate of acceptance that steps were shortened for.
     """
 
     z: np.ndarray
     stats: dict[str, np.ndarray]
+    target_accept: float
 
 
 def _kernel(target: Target, data: Any, centre: Any, chol: Any, accept: Any) -> Any:
@@ -101,26 +104,26 @@ def sample_nuts(
     -----
     Chains start from a t with 7 degrees of freedom and twice the Laplace scale: dispersed, as
     R-hat needs, and inside the typical set's reach. If transitions diverge they are run again with
-    a higher target of acceptance, twice at most.
+    a higher target of acceptance, twice at most; the run with the fewest is returned.
     """
+    tried: list[Chains] = []
     for accept in TARGET_ACCEPT:
-        run = _run(target, data, optimum, draws, warmup, chains, seed, accept, progress)
-        if not run.stats["diverging"].any():
+        tried.append(_run(target, data, optimum, (draws, warmup, chains), seed, accept, progress))
+        if not tried[-1].stats["diverging"].any():
             break
-    return run
+    return min(tried, key=lambda run: run.stats["diverging"].sum())
 
 
 def _run(
     target: Target,
     data: Any,
     optimum: Optimum,
-    draws: int,
-    warmup: int,
-    chains: int,
+    counts: tuple[int, int, int],
     seed: int,
     accept: float,
     progress: bool,
 ) -> Chains:
+    draws, warmup, chains = counts
     rng = np.random.default_rng(seed)
     chol = scale_of(optimum.hessian)
     start = 2 * rng.normal(size=(chains, target.size)) / np.sqrt(rng.chisquare(7, (chains, 1)) / 7)
@@ -139,15 +142,15 @@ def _run(
     for _ in strides:
         states, found = _advance(target, warmup, states, data, *about)
         kept.append(jax.device_get(found))
-    w, diverging, energy, potential, accept, steps = (
+    w, diverging, energy, potential, accepted, steps = (
         np.concatenate(v, axis=1)[:, warmup : warmup + draws] for v in zip(*kept, strict=True)
     )
     stats = {
         "diverging": diverging,
         "energy": energy,
         "lp": -potential,
-        "acceptance_rate": accept,
+        "acceptance_rate": accepted,
         "n_steps": steps,
         "tree_depth": np.ceil(np.log2(steps + 1)).astype(int),
     }
-    return Chains(optimum.z + w @ chol.T, stats)
+    return Chains(optimum.z + w @ chol.T, stats, accept)

@@ -205,6 +205,7 @@ def sample(
         progress=progress,
     )
     attrs |= {"method": "nuts", "method_reason": reason, "warmup": warmup}
+    attrs["target_accept"] = run.target_accept
     _, found = look(target, run.z.reshape(-1, target.size), everywhere)
     return Draws(target, data, run.z, **_by_chain(found, run.z), stats=run.stats, attrs=attrs)
 

@@ -14,7 +14,7 @@ import scipy.stats as st
 
 import bayes_scaling as bs
 from bayes_scaling.errors import FitError, SpecError
-from bayes_scaling.inference import optimise, sample
+from bayes_scaling.inference import nuts, optimise, sample
 from bayes_scaling.inference.laplace import _look
 from bayes_scaling.inference.optimum import _climb
 from bayes_scaling.inference.target import target_of
@@ -193,6 +193,17 @@ def test_auto_turns_to_nuts_where_the_weights_have_a_heavy_tail():
     by_name = sample(funnel, np.zeros(1), method="laplace", draws=200)
     assert by_name.attrs["method"] == "laplace"  # what was asked for by name, with the doubt noted
     assert by_name.attrs["method_reason"] not in ("", "k-hat is good, one mode")
+
+
+def test_chains_are_run_again_in_shorter_steps_where_they_diverge(monkeypatch):
+    def run(*targets):
+        monkeypatch.setattr(nuts, "TARGET_ACCEPT", targets)
+        got = sample(funnel, np.zeros(1), method="nuts", **SHORT)
+        return got.attrs["target_accept"], int(got.stats["diverging"].sum())
+
+    (first, many), (second, fewer) = run(0.5), run(0.5, 0.99)
+    assert (first, second) == (0.5, 0.99)
+    assert fewer < many
 
 
 def test_two_modes_are_found_reported_and_proposed_from(distance):

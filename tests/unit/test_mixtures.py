@@ -390,6 +390,14 @@ def test_mixtures_are_sought_where_they_were_trained_unless_asked_otherwise(fits
     assert float(some.share.sel(domain="code").max()) == pytest.approx(0.3)
 
 
+def test_a_search_less_certain_than_the_tolerance_is_said_to_be(fits):
+    both = {"news": 0.5, "python": 0.5}
+    found = bs.best_mixture(fits, both)
+    assert "several best" not in found.attrs["verdict"]
+    tight = bs.best_mixture(fits, both, tolerance=0.5 * float(found.gap))
+    assert "more than the tolerance: the law may have several best" in tight.attrs["verdict"]
+
+
 def test_the_best_measured_mixture_is_the_baseline(fits):
     table, weights = wide(), {"news": 0.7, "python": 0.3}
     found = bs.best_mixture(fits, weights)
