@@ -421,7 +421,8 @@ def test_the_front_has_the_tokens_of_every_number_of_steps(one):
     over = steps / theta["S_min"] - 1
     need = theta["S_min"] * theta["B_crit"] * (1 + 1 / np.where(over > 0, over, np.nan))
     need = np.quantile(np.where(over > 0, need, np.inf), 0.5, axis=0, method="inverted_cdf")
-    seen = np.isfinite(need) & (steps > 1.1 * np.median(theta["S_min"]))
+    # A figure thins its draws; next to the fewest steps that is worth more than a line's width.
+    seen = np.isfinite(need) & (steps > 1.2 * np.median(theta["S_min"]))
     assert seen.sum() > 50
     np.testing.assert_allclose(tokens[seen], need[seen], rtol=0.03)
     found = bs.critical_batch(one, overhead=0.5)
