@@ -45,6 +45,7 @@ MADE_FOR = {
     "records": "`TimeTrend`",
 }
 FIELDS = ("law", "observation", "priors", "pooling")
+ROWS = "run"  # the dimension of a fit's rows
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ class ScalingModel:
     ------
     SpecError
         A prior for a parameter that the model does not have, or with numbers that its distribution
-        does not take, or an observation model that reads of a run what the law does not say.
+        does not take, an observation model that reads of a run what the law does not say, or
+        pooling by a column `run`.
 
     Examples
     --------
@@ -147,6 +149,12 @@ class ScalingModel:
             )
             raise SpecError(msg)
         if self.pooling:
+            if self.pooling.column == ROWS:
+                msg = (
+                    f"pooling by {ROWS!r}: of a fit that is the dimension of its rows; give the "
+                    "column another name, such as 'curve' or 'size'"
+                )
+                raise SpecError(msg)
             self._refuse_unknown("pooling mode", dict(self.pooling.modes))
             for p in self.params:
                 shifted = self.prior(p.name).plus or self.prior(p.name).dist == "Fixed"

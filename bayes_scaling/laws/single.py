@@ -76,7 +76,7 @@ class PowerLaw(_Falling):
         Whether rows are checkpoints along runs at a constant learning rate, in `tokens` or `steps`:
         a learning curve falls faster than losses do from run to run, alpha ~ LogNormal(ln 0.5, 0.4)
         (from 30 to 100 % of a run 0.27 to 0.76 of the reducible loss stays, 95 %), and rows of one
-        run miss it together (`Clustered`). Several sizes: ``Pooling("run", (("alpha",
+        run miss it together (`Clustered`). Several sizes: ``Pooling("size", (("alpha",
         "partial"),))``. Of a run whose rate decays take `Annealing`.
     reference : tuple of (str, float), optional
         The size X0; the geometric mean of the training table unless given.

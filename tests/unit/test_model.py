@@ -214,6 +214,11 @@ def test_the_prior_of_loss_is_the_same_statement_in_any_unit(ladder):
 SECOND = {"E": 2.1, "A": 1.4 * 482.01}
 
 
+def test_the_rows_dimension_is_no_column_to_pool_by():
+    with pytest.raises(SpecError, match="give the column another name"):
+        ScalingModel(pooling=Pooling("run"))
+
+
 @pytest.fixture(scope="module")
 def pooled(ladder):
     runs = pd.concat(
