@@ -190,7 +190,9 @@ def write_truth(found: pd.DataFrame) -> None:
 
 def _save(name: str, figure: Figure) -> None:
     where = DOCS / "images" / f"calibration-{name}.png"
-    figure.savefig(where, dpi=120, bbox_inches="tight", metadata={"Software": None})
+    figure.savefig(
+        where, dpi=60 if name == "sbc" else 120, bbox_inches="tight", metadata={"Software": None}
+    )
 
 
 def _ranked(ranks: dict[str, xr.Dataset]) -> pd.DataFrame:
@@ -198,7 +200,8 @@ def _ranked(ranks: dict[str, xr.Dataset]) -> pd.DataFrame:
     for name, one in ranks.items():
         p = dict(zip(one["quantity"].values, one["p_value"].values, strict=True))
         said = ", ".join(f"{k} {_p(v)}" for k, v in p.items())
-        design = sbc.DESIGNS.get(name, sbc.DESIGNS["chinchilla"]).about
+        law = sbc.FURTHER[name].law.name if name in sbc.FURTHER else name
+        design = sbc.DESIGNS["chinchilla" if name == sbc.BROKEN else law].about
         verdict = {
             k: f"{'passes' if p >= sbc.FALSE_ALARM else '**fails**'}, {_p(p)}"
             for k, p in (("all", sbc.least(one)), ("trusted", sbc.least(one, trusted=True)))

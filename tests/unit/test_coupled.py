@@ -178,7 +178,6 @@ def test_held_out_runs_are_beyond_the_table_of_the_refit(ladder):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_decisions_take_it_like_any_law(fits):
     plan = bs.allocate(fits["coupled"], [1e22, 1e24])
     logs = np.log(plan.params_opt)
