@@ -1,6 +1,7 @@
-"""Many posteriors of one program in step: what a worker of `fit_many` does."""
+"""Many posteriors of one program: what a worker of `fit_many` does."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -8,14 +9,21 @@ import numpy as np
 
 from bayes_scaling.inference._cache import keep_compiled
 from bayes_scaling.inference._x64 import in_float64
-from bayes_scaling.inference.laplace import SLACK, look_many, rounds
-from bayes_scaling.inference.optimum import SCREEN, Climb, Look, Optimum, climb_many, search
+from bayes_scaling.inference.laplace import NODES, SLACK, drive, look, look_many, rounds
+from bayes_scaling.inference.optimum import (
+    SCREEN,
+    Climb,
+    Look,
+    Optimum,
+    climb,
+    climb_many,
+    search,
+)
+from bayes_scaling.inference.rows import placed
 from bayes_scaling.inference.target import Target, starts_for, target_of
 
-STARTS = 8  # per table: two thirds of what a single fit takes
-NODES = 16  # along ridges, as many as there: with eight, calibration shows E's far tail cut short
 LEAST = 4000  # proposals per table
-LOT, WIDE_LOT = 16, 256  # tables in one call of a compiled program, on a CPU and elsewhere
+LOT = 256  # tables in one call of a compiled program, where many side by side are no slower
 
 
 @dataclass(frozen=True)
@@ -67,36 +75,49 @@ class Posterior:
 def fit_batch(batch: Batch) -> list[Posterior]:
     """Fit every table of a batch by importance sampling, in the order given.
 
-    Every fit is a generator of requests; those of one kind are answered together, a lot at a time,
-    until the last fit has returned.
+    Every fit is a generator of requests. On a CPU, where one fit fills the cache, they are answered
+    fit by fit with the programs of a single one; elsewhere many fits are answered at once.
     """
     keep_compiled()
     target = target_of(batch.program, batch.data[0])
-    lot = LOT if jax.default_backend() == "cpu" else WIDE_LOT
+    each = zip(batch.data, batch.seeds, strict=True)
+    fits = [_fit(target, data, seed, batch.draws) for data, seed in each]
+    if jax.default_backend() == "cpu":
+        each = zip(fits, batch.data, strict=True)
+        return [drive(fit, partial(_answer, target, placed(data))) for fit, data in each]
+    return _in_step(target, fits, batch.data)
+
+
+def _answer(target: Target, data: Any, request: Look | Climb) -> Any:
+    if isinstance(request, Climb):
+        return climb(target, request, data)
+    return look(target, request.z, data)
+
+
+def _in_step(target: Target, fits: list[Any], data: tuple[Any, ...]) -> list[Posterior]:
+    """Drive fits together: requests of one kind are answered a lot at a time."""
     answers = {Look: look_many, Climb: climb_many}
-    steps = [_fit(target, *each, batch.draws) for each in zip(batch.data, batch.seeds, strict=True)]
-    waiting: dict[int, Look | Climb] = {i: next(step) for i, step in enumerate(steps)}
+    waiting: dict[int, Look | Climb] = {i: next(fit) for i, fit in enumerate(fits)}
     done: dict[int, Posterior] = {}
     while waiting:
         kind, members = _largest(waiting)
-        for part in (members[at : at + lot] for at in range(0, len(members), lot)):
+        for part in (members[at : at + LOT] for at in range(0, len(members), LOT)):
             # Filled up with copies of the last member, so that every lot has one size.
-            wanted = np.arange(lot) < len(part)
-            whole = [*part, *part[-1:] * (lot - len(part))]
+            whole = [*part, *part[-1:] * (LOT - len(part))]
             stacked = (np.stack(v) for v in zip(*(waiting[i] for i in whole), strict=True))
-            table = jax.tree.map(lambda *v: np.stack(v), *(batch.data[i] for i in whole))
-            answer = answers[kind](target, kind(*stacked), table, wanted)
+            table = jax.tree.map(lambda *v: np.stack(v), *(data[i] for i in whole))
+            answer = answers[kind](target, kind(*stacked), table)
             for j, i in enumerate(part):
                 try:
-                    waiting[i] = steps[i].send(jax.tree.map(lambda v, j=j: v[j], answer))
+                    waiting[i] = fits[i].send(jax.tree.map(lambda v, j=j: v[j], answer))
                 except StopIteration as end:
                     done[i] = end.value
                     del waiting[i]
-    return [done[i] for i in range(len(steps))]
+    return [done[i] for i in range(len(fits))]
 
 
 def _fit(target: Target, data: Any, seed: tuple[int, int], draws: int) -> Any:
-    optimum = yield from _densities(search(starts_for(target, data, SCREEN, seed), STARTS), {})
+    optimum = yield from _densities(search(starts_for(target, data, SCREEN, seed)), {})
     proposals, last = max(SLACK * draws, LEAST), {}
     rng = np.random.default_rng(seed)
     got = yield from _densities(rounds(optimum, proposals, draws, NODES, rng), last)

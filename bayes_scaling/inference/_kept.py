@@ -25,6 +25,7 @@ import numpy as np
 from bayes_scaling.inference._cache import LIMIT, cache_folder
 
 MADE_WITH = ("jax", "jaxlib", "numpyro", "numpy")
+MUCH = 2**16  # numbers in one array beyond which running a program outweighs compiling it
 
 
 MADE: "weakref.WeakSet[Kept]" = weakref.WeakSet()
@@ -93,10 +94,24 @@ class Kept:
         # What JAX's own cache hands out cannot be saved a second time, XLA leaves the code out of
         # it: under a name of its own the program is sure to be compiled here.
         flat.__name__ = f"{self.function.__name__}_{secrets.token_hex(8)}"
-        compiled = jax.jit(flat).lower(*leaves).compile()
+        lowered = jax.jit(flat).lower(*leaves)
+        compiled = _soon(lowered) if max(map(np.size, leaves)) < MUCH else lowered.compile()
         if path:
             _save(path, compiled)
         return compiled, compiled(*leaves)
+
+
+def _soon(lowered: Any) -> Any:
+    """Compile with XLA's older code generator on a CPU: two thirds of the time.
+
+    Little data are worked through as fast as by the newer one's code, much data a tenth slower.
+    """
+    if jax.default_backend() == "cpu":
+        try:
+            return lowered.compile(compiler_options={"xla_cpu_use_fusion_emitters": False})
+        except jax.errors.JaxRuntimeError:  # an XLA that no longer has the choice
+            pass
+    return lowered.compile()
 
 
 @functools.cache

@@ -9,6 +9,7 @@ the proposal has not seen.
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import jax
@@ -29,7 +30,7 @@ from bayes_scaling.inference.optimum import (
 )
 from bayes_scaling.inference.proposal import Mixture, Whitened, about, spread_over
 from bayes_scaling.inference.ridges import along_ridges
-from bayes_scaling.inference.rows import Blocks, at_once, for_each, is_large, placed, sketch
+from bayes_scaling.inference.rows import Blocks, at_once, is_large, placed, sketch
 from bayes_scaling.inference.target import Target, starts_for
 
 GOOD_K = 0.7  # above it, importance weights are not to be trusted (Vehtari et al. 2024)
@@ -265,10 +266,7 @@ class Engine:
     def __call__(self, request: Look | Climb) -> Any:
         """Answer."""
         if isinstance(request, Climb):
-            cuts = range(STARTS, len(request.z), STARTS)  # one program for few and for many
-            lots = zip(*(np.split(v, cuts) for v in request), strict=True)
-            found = [climb(self.target, Climb(*lot), self.data) for lot in lots]
-            return tuple(np.concatenate(v) for v in zip(*found, strict=True))
+            return climb(self.target, request, self.data)
         log_density, self.last = look(self.target, request.z, self.data)
         return log_density
 
@@ -300,23 +298,22 @@ def log_density_at(target: Target, z: np.ndarray, data: Any) -> np.ndarray:
 
 
 @in_float64
-def look_many(
-    target: Target, request: Look, data: Any, wanted: np.ndarray
-) -> tuple[np.ndarray, Any]:
-    """Return what `look` does for those `wanted` of several: everything has a leading dimension."""
-    return jax.device_get(_look_many(target, request.z, data, wanted))
+def look_many(target: Target, request: Look, data: Any) -> tuple[np.ndarray, Any]:
+    """Return what `look` does for several tables side by side, on a leading dimension."""
+    return jax.device_get(_look_many(target, request.z, data))
 
 
 @Kept
-def _look_many(target: Target, z: Any, data: Any, wanted: Any) -> Any:
-    def each(points: Any, table: Any) -> Any:
-        return jax.vmap(lambda point: target.look(point, table))(points)
-
-    return for_each(each, wanted, z, data)
+def _look_many(target: Target, z: Any, data: Any) -> Any:
+    return jax.vmap(partial(_points, target))(z, data)
 
 
 @Kept
 def _look(target: Target, z: Any, data: Any) -> Any:
+    return _points(target, z, data)
+
+
+def _points(target: Target, z: Any, data: Any) -> Any:
     return jax.vmap(lambda point: target.look(point, data))(z)
 
 

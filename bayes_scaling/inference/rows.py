@@ -48,26 +48,6 @@ def at_once(rows: int) -> int:
     return max(1, min(POINTS, cells // max(rows, 1)))
 
 
-def for_each(function: Any, wanted: Any, *args: Any) -> Any:
-    """Map a function over the leading dimension: in turn on a CPU, side by side elsewhere.
-
-    Accelerators want all the fits of a batch at once. On a CPU one fit fills the cache, and in turn
-    each stops when it is done; what only fills a batch up, and is not `wanted`, is zero there.
-    """
-    if jax.default_backend() != "cpu":
-        return jax.vmap(function)(*args)
-
-    def each(one: Any) -> Any:
-        shapes = jax.eval_shape(function, *one[1:])
-
-        def nothing(*_: Any) -> Any:
-            return jax.tree.map(lambda v: jnp.zeros(v.shape, v.dtype), shapes)
-
-        return jax.lax.cond(one[0], function, nothing, *one[1:])
-
-    return jax.lax.map(each, (wanted, *args))
-
-
 def parted(data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Part a program's data into what it holds per row and the rest."""
     per_row = {k: data[k] for k in ("y", "weight", "group") if k in data}

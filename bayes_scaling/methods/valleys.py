@@ -77,7 +77,8 @@ def valleys(
     Examples
     --------
     >>> import bayes_scaling as bs
-    >>> found = bs.valleys(bs.load_dataset("simulated-chinchilla"), draws=500)
+    >>> runs = bs.load_dataset("simulated-chinchilla")
+    >>> found = bs.valleys(runs, method="laplace", draws=500)
     >>> bool(0.4 < found.a.median() < 0.6), bool(found.prior_only.any())
     (True, False)
     """

@@ -39,11 +39,11 @@ def plot_pools(found: xr.Dataset, *, ax: Any = None) -> Figure:
     >>> law = bs.Filtering(reference=(("tokens", 1e9), ("unique_tokens", 1e9)))
     >>> size, passes = np.repeat([1e8, 1e9], 6), np.tile([1.0, 2, 4, 8, 16, 32], 2)
     >>> x = {"tokens": size * passes, "unique_tokens": size}
-    >>> pools = {"best": (0.22, 1.0), "rest": (0.20, 8.0)}
+    >>> pools = {"best": (0.22, 1.0), "good": (0.20, 8.0), "rest": (0.10, 10.0)}
     >>> loss = [law({"E": 0.2, "a0": 0.6, "b": b, "tau": tau}, x) for b, tau in pools.values()]
-    >>> runs = {k: np.tile(v, 2) for k, v in x.items()} | {
+    >>> runs = {k: np.tile(v, 3) for k, v in x.items()} | {
     ...     "pool": np.repeat(list(pools), 12),
-    ...     "loss": np.exp(0.003 * np.random.default_rng(0).normal(size=24)) * np.ravel(loss)}
+    ...     "loss": np.exp(0.003 * np.random.default_rng(0).normal(size=36)) * np.ravel(loss)}
     >>> each = (("b", "free"), ("tau", "free"), ("a0", "shared"), ("E", "shared"))
     >>> model = bs.ScalingModel(bs.Filtering(), bs.Normal(), pooling=bs.Pooling("pool", each))
     >>> found = bs.best_pool(bs.fit(model, runs), [6e8, 6e9, 6e10], unique=1e9)

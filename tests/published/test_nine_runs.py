@@ -43,8 +43,9 @@ def test_the_point_fit_lies_outside(draws):
 
 
 def test_the_page_says_what_the_posterior_says(draws):
+    """Ends of 4,000 draws have an sd of 0.012 at most between seeds: four of those."""
     rows = [tuple(map(float, row)) for row in re.findall(ROW, PAGE)]
     assert len(rows) == len(REFERENCE)
     for name, (middle, low, high) in zip(REFERENCE, rows, strict=True):
         got = np.quantile(draws[name], [0.5, 0.025, 0.975])
-        np.testing.assert_allclose(got, [middle, low, high], atol=0.03, err_msg=name)
+        np.testing.assert_allclose(got, [middle, low, high], atol=0.05, err_msg=name)

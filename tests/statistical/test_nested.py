@@ -146,6 +146,7 @@ def test_what_is_cut_is_joined_again(pooled):
         np.testing.assert_array_equal(joined(target, shared, local), z)
 
 
+@pytest.mark.slow  # a Jacobian column by column: half a minute of compiling
 def test_nested_coordinates_are_an_exact_change_of_variables(pooled):
     """The density there is the plain one times ``|det|`` of the Jacobian, taken column by column.
 
@@ -188,6 +189,7 @@ def test_in_nested_coordinates_a_posterior_is_nearly_round(pooled):
             assert (up - down) / (2 * step) == pytest.approx(0.0, abs=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("away", [-0.7, 0.7])
 def test_they_stay_round_where_runs_scatter_otherwise(away):
     """Twice the scatter leaves a quarter of the information: groups are standard normal still."""

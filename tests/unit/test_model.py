@@ -158,6 +158,7 @@ def test_sites_are_those_that_numpyro_finds(mode, ladder):
     assert {k: v.shape[1:] for k, v in drawn.items() if k != "beta"} == found
 
 
+@pytest.mark.slow  # NumPyro compiles its own sampler
 def test_a_program_is_an_ordinary_numpyro_model(ladder):
     """NumPyro's own sampler takes it as it is, padding and all."""
     ready = prepare(ScalingModel(), bs.read_runs(ladder(0).head(90)))
