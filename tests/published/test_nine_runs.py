@@ -8,6 +8,7 @@ import pytest
 
 import bayes_scaling as bs
 
+pytestmark = pytest.mark.slow  # NUTS, up to three times
 PAGE = (Path(__file__).parents[2] / "docs" / "nine-runs.md").read_text("utf-8")
 # E, alpha, a, and the loss of 70B on 1.4T: medians and 95 %, of other priors on the same runs.
 REFERENCE = {

@@ -21,6 +21,7 @@ def test_protocol_on_a_real_table(protocol):
     assert report.verdict == "PASS", report.markdown()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", [p5, p8], ids=["P5", "P8"])
 def test_protocol_on_simulated_tables(protocol):
     report = protocol.run()

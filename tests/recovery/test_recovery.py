@@ -53,7 +53,8 @@ def measured(design, theta, seed):
     return design.assign(loss=LAW(theta, x) * np.exp(scatter)), theta
 
 
-@pytest.mark.parametrize("paper", [pytest.param("Besiroglu", marks=pytest.mark.slow), "Hoffmann"])
+@pytest.mark.slow
+@pytest.mark.parametrize("paper", ["Besiroglu", "Hoffmann"])
 def test_published_laws_are_recovered_under_the_default_priors(paper, ladder, truth):
     """One truth three hundred times: priors that were wrong about published laws would show here.
 

@@ -223,6 +223,7 @@ def test_two_modes_are_found_reported_and_proposed_from(distance):
     assert gap < st.kstwo.isf(FALSE_ALARM, 4000)  # 16,000 draws, resampled: 4,000 free ones
 
 
+@pytest.mark.slow
 def test_auto_turns_to_nuts_where_there_are_fewer_than_two_runs_per_parameter():
     ready = nine_runs()
     got = sample(ready.program, ready.data, **SHORT)

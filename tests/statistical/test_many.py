@@ -1,4 +1,4 @@
-"""Many fits in step are the fits one by one, whoever runs them and whatever stands beside them."""
+"""Many fits are the fits one by one, whoever runs them and whatever stands beside them."""
 
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -45,6 +45,19 @@ def test_a_fit_does_not_depend_on_its_neighbours(fits, tables):
     xr.testing.assert_equal(fewer, fits.isel(fit=slice(0, 2)))
     other = bs.fit_many(bs.ScalingModel(), tables[:1], draws=4000, seed=1)
     assert not np.any(np.isin(other.alpha, fits.alpha))
+
+
+def test_side_by_side_as_an_accelerator_has_them_they_are_the_same(tables, monkeypatch):
+    """Equal proposals about peaks that differ by what searches stop short of: 0.001 sd."""
+    here = bs.fit_many(bs.ScalingModel(), tables, draws=400)
+    monkeypatch.setattr("bayes_scaling.inference._batch.LOT", 2)
+    monkeypatch.setattr("jax.default_backend", lambda: "gpu")
+    there = bs.fit_many(bs.ScalingModel(), tables, draws=400)
+    np.testing.assert_allclose(there.k_hat, here.k_hat, atol=0.02)
+    for name in PARAMS:
+        sd = here[name].std(("chain", "draw"))
+        gap = (there[name] - here[name]).mean(("chain", "draw")) / sd
+        assert np.all(np.abs(gap) < 0.05), name
 
 
 @pytest.mark.parametrize("kind", ["threads", "processes"])

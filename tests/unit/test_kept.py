@@ -48,6 +48,7 @@ def processes(count, folder):
     return [p.communicate()[0].split() for p in running], [p.returncode for p in running]
 
 
+@pytest.mark.slow  # three processes, each importing and fitting
 def test_a_second_process_traces_nothing_and_two_at_once_share_a_folder(tmp_path):
     first, codes = processes(2, tmp_path / "cache")
     assert codes == [0, 0]

@@ -114,6 +114,7 @@ def test_the_envelope_of_a_fine_noiseless_grid_is_the_frontier():
     assert float(hull.a) == pytest.approx(float(law.exponent(theta)), abs=0.005)
 
 
+@pytest.mark.slow
 def test_all_three_side_by_side():
     found = bs.three_ways(bs.load_dataset("simulated-chinchilla"), 5.76e23)
     assert list(found.index) == ["1 envelope", "2 parabolas", "2 valleys", "3 joint law"]
