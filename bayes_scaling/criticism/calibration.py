@@ -85,7 +85,7 @@ def calibrate(
     the levels is compared with that of 20,000 simulated sets of uniform ranks, which gives
     `p_value` exactly up to simulation. A quantity passes above ``false_alarm / quantities``.
 
-    The engine is that of `fit_many` with so many draws.
+    The engine is that of `fit_many` with so many draws; `fit` proposes more.
     Flagged fits count like all others: a p value is of the engine as it is. An ECDF above the band
     at the left says that truths lie below the posterior, one that crosses it steeply in the middle
     that posteriors are too wide, and flat in the middle too narrow. Parameters alone cannot tell a

@@ -1,7 +1,6 @@
 """Many posteriors of one program: what a worker of `fit_many` does."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -9,16 +8,8 @@ import numpy as np
 
 from bayes_scaling.inference._cache import keep_compiled
 from bayes_scaling.inference._x64 import in_float64
-from bayes_scaling.inference.laplace import NODES, SLACK, drive, look, look_many, rounds
-from bayes_scaling.inference.optimum import (
-    SCREEN,
-    Climb,
-    Look,
-    Optimum,
-    climb,
-    climb_many,
-    search,
-)
+from bayes_scaling.inference.laplace import NODES, SLACK, importance, look_many, optimise, rounds
+from bayes_scaling.inference.optimum import SCREEN, Climb, Look, Optimum, climb_many, search
 from bayes_scaling.inference.rows import placed
 from bayes_scaling.inference.target import Target, starts_for, target_of
 
@@ -75,27 +66,30 @@ class Posterior:
 def fit_batch(batch: Batch) -> list[Posterior]:
     """Fit every table of a batch by importance sampling, in the order given.
 
-    Every fit is a generator of requests. On a CPU, where one fit fills the cache, they are answered
-    fit by fit with the programs of a single one; elsewhere many fits are answered at once.
+    On a CPU, where one fit fills the cache, they are taken in turn, with the programs of a single
+    one. Elsewhere every fit is a generator of requests, of which many are answered at once.
     """
     keep_compiled()
     target = target_of(batch.program, batch.data[0])
+    if jax.default_backend() != "cpu":
+        return _in_step(target, batch)
+    each = zip(batch.data, batch.seeds, strict=True)
+    return [_in_turn(target, data, seed, batch.draws) for data, seed in each]
+
+
+def _in_turn(target: Target, data: Any, seed: tuple[int, int], draws: int) -> Posterior:
+    everywhere = placed(data)
+    optimum = optimise(target, data, everywhere, seed)
+    got = importance(target, everywhere, optimum, draws, seed, least=LEAST)
+    one = got.weighted
+    about = (one.k_hat, one.effective, one.rounds)
+    return Posterior(one.z, got.found["values"], optimum, *about)
+
+
+def _in_step(target: Target, batch: Batch) -> list[Posterior]:
+    """Drive fits together: requests of one kind are answered a lot at a time."""
     each = zip(batch.data, batch.seeds, strict=True)
     fits = [_fit(target, data, seed, batch.draws) for data, seed in each]
-    if jax.default_backend() == "cpu":
-        each = zip(fits, batch.data, strict=True)
-        return [drive(fit, partial(_answer, target, placed(data))) for fit, data in each]
-    return _in_step(target, fits, batch.data)
-
-
-def _answer(target: Target, data: Any, request: Look | Climb) -> Any:
-    if isinstance(request, Climb):
-        return climb(target, request, data)
-    return look(target, request.z, data)
-
-
-def _in_step(target: Target, fits: list[Any], data: tuple[Any, ...]) -> list[Posterior]:
-    """Drive fits together: requests of one kind are answered a lot at a time."""
     answers = {Look: look_many, Climb: climb_many}
     waiting: dict[int, Look | Climb] = {i: next(fit) for i, fit in enumerate(fits)}
     done: dict[int, Posterior] = {}
@@ -105,7 +99,7 @@ def _in_step(target: Target, fits: list[Any], data: tuple[Any, ...]) -> list[Pos
             # Filled up with copies of the last member, so that every lot has one size.
             whole = [*part, *part[-1:] * (LOT - len(part))]
             stacked = (np.stack(v) for v in zip(*(waiting[i] for i in whole), strict=True))
-            table = jax.tree.map(lambda *v: np.stack(v), *(data[i] for i in whole))
+            table = jax.tree.map(lambda *v: np.stack(v), *(batch.data[i] for i in whole))
             answer = answers[kind](target, kind(*stacked), table)
             for j, i in enumerate(part):
                 try:

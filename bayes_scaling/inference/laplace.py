@@ -227,8 +227,9 @@ def importance(
     data: Any,
     optimum: Optimum,
     draws: int = 4000,
-    seed: int = 0,
+    seed: Any = 0,
     at: np.ndarray | None = None,
+    least: int = LEAST,
 ) -> Sampled:
     """Sample a posterior by importance from t's about its modes.
 
@@ -241,16 +242,18 @@ def importance(
     draws : int
         Draws to return; twice as many are proposed, and 8,000 at least; of large tables as many,
         and 4,000 at least.
-    seed : int
+    seed : int or sequence of int
     at : (p,) array of int, optional
         As of `rounds`.
+    least : int
+        Proposals, however few draws are kept.
 
     Returns
     -------
     Sampled
     """
     large = isinstance(data, Blocks)  # nearly Gaussian: few proposals are lost, and each is dear
-    proposals = max(draws, LEAST // SLACK) if large else max(draws * SLACK, LEAST)
+    proposals = max(draws, least // SLACK) if large else max(draws * SLACK, least)
     rng, engine = np.random.default_rng(seed), Engine(target, data)
     nodes = 0 if large or at is not None else NODES
     got = drive(rounds(optimum, proposals, draws, nodes, rng, at), engine)

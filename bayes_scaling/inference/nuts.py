@@ -17,6 +17,7 @@ from bayes_scaling.inference.target import Target
 # At .9 one valley of isoFLOPs in ten has divergences, at .95 few do, for a tenth more. Where there
 # are some, as in the posteriors of few runs, chains are run anew in shorter steps.
 TARGET_ACCEPT = (0.95, 0.99, 0.998)
+LONG = 200  # steps a transition: chains that take more are not run anew, which can take hours
 STRIDE = 100  # transitions per call: one program for any number of draws, and steps to show
 
 
@@ -104,12 +105,14 @@ def sample_nuts(
     -----
     Chains start from a t with 7 degrees of freedom and twice the Laplace scale: dispersed, as
     R-hat needs, and inside the typical set's reach. If transitions diverge they are run again with
-    a higher target of acceptance, twice at most; the run with the fewest is returned.
+    a higher target of acceptance, twice at most, unless a transition takes over 200 steps as it is;
+    the run with the fewest is returned.
     """
     tried: list[Chains] = []
     for accept in TARGET_ACCEPT:
         tried.append(_run(target, data, optimum, (draws, warmup, chains), seed, accept, progress))
-        if not tried[-1].stats["diverging"].any():
+        stats = tried[-1].stats
+        if not stats["diverging"].any() or stats["n_steps"].mean() > LONG:
             break
     return min(tried, key=lambda run: run.stats["diverging"].sum())
 

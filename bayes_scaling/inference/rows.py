@@ -97,7 +97,7 @@ def placed(data: Any) -> Any:
     return Blocks(jax.device_put(cut.rows, over), jax.device_put(cut.rest, everywhere))
 
 
-def sketch(data: dict[str, Any], seed: int) -> dict[str, Any]:
+def sketch(data: dict[str, Any], seed: Any) -> dict[str, Any]:
     """Return a random sample of a large table's rows, weighted to stand for all of them."""
     per_row, rest = parted(data)
     rng = np.random.default_rng(seed)

@@ -204,6 +204,8 @@ def test_chains_are_run_again_in_shorter_steps_where_they_diverge(monkeypatch):
     (first, many), (second, fewer) = run(0.5), run(0.5, 0.99)
     assert (first, second) == (0.5, 0.99)
     assert fewer < many
+    monkeypatch.setattr(nuts, "LONG", 1)  # each transition takes more: chains would run for hours
+    assert run(0.5, 0.99) == (first, many)
 
 
 def test_two_modes_are_found_reported_and_proposed_from(distance):
