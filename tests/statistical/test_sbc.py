@@ -45,7 +45,6 @@ def test_a_broken_law_fails():
 
 
 HARD = {
-    "bnsl": "a sixth of its posteriors are too bent for the proposals, and are flagged",
     "coupled": "three tenths of its posteriors are, and are flagged",
     "moe_sparsity": "most of its posteriors, of ten parameters in five terms, are flagged",
 }
