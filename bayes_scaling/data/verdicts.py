@@ -116,7 +116,7 @@ def _one_value(values: np.ndarray, role: str) -> Verdict | None:
     if varies(values):
         return None
     lo = float(values.min())
-    more = lo / 2 if lo <= 1 < 5 * lo else 5 * lo  # a share stays one
+    more = lo / 2 if lo < 1 < 5 * lo else 5 * lo  # a share stays one
     others = f"such as {lo / 5:.2g} and {more:.2g}" if lo > 0 else "above 0"
     do = f"add runs at two other values of {role}, {others}"
     return Verdict(role, "FAIL", f"all runs have {role} {lo:.3g}", do)

@@ -240,13 +240,13 @@ def importance(
     optimum : Optimum
         Where to centre the first proposal, and its curvature.
     draws : int
-        Draws to return; twice as many are proposed, and 8,000 at least; of large tables as many,
-        and 4,000 at least.
+        Draws to return; twice as many are proposed, and `least` at least; of large tables as many,
+        and half of `least` at least.
     seed : int or sequence of int
     at : (p,) array of int, optional
         As of `rounds`.
     least : int
-        Proposals, however few draws are kept.
+        Proposals, however few draws are kept; 8,000 unless given.
 
     Returns
     -------
@@ -288,7 +288,7 @@ def drive(steps: Generator[Look | Climb, Any, T], answer: Callable[[Look | Climb
 def look(target: Target, z: np.ndarray, data: Any) -> tuple[np.ndarray, Any]:
     """Return the log density at points, (point, d), and the `values` and `log_prior` there."""
     rows = max((np.shape(v)[-1] for v in jax.tree.leaves(data) if np.ndim(v)), default=1)
-    size = at_once(rows)
+    size = at_once(rows, derivatives=target.takes_derivatives)
     filled = np.concatenate([z, np.repeat(z[-1:], -len(z) % size, axis=0)])
     blocks = [filled[at : at + size] for at in range(0, len(filled), size)]
     parts = jax.device_get([_look(target, block, data) for block in blocks])

@@ -9,7 +9,7 @@ coordinates no width depends on any other.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +31,7 @@ DEEP = 5.0  # nats below its peak to which a marginal density is followed, in st
 FARTHEST = 6  # of those steps
 NARROW = 0.7  # sd of a component along the way, in steps
 FLAT = 0.3  # least curvature a spread's marginal density is taken to have: its prior's alone is 1.6
+STEADY = 0.3  # of the parabola's roots of curvature, below which a group keeps them
 LEAST = 1e-6  # of the largest curvature is kept in every direction
 
 
@@ -59,39 +60,52 @@ class Nested(Target):
     """A pooled target in coordinates of what is shared and of standard normals for every group.
 
     Its `data` are the program's, and `base`: the point about which the likelihood of the groups'
-    parameters is taken to be a parabola, the sharper the less runs scatter. Their prior is not
-    taken for one: how narrow a spread makes it counts.
+    parameters is first taken to be a parabola. Their prior is not taken for one: how narrow a
+    spread makes it counts. From the peak that this gives, one Newton step on the density itself:
+    where what is shared draws groups far from their own data, no one parabola is right.
     """
+
+    takes_derivatives: ClassVar[bool] = True
+
+    def look(self, z: Any, data: Any) -> tuple[Any, dict[str, dict[str, Any]]]:
+        """Return the log density, Jacobian included, and what a draw stands for."""
+        point, volume = self.opened(z, data)
+        log_density, found = self.plain.look(point, data["table"])
+        return log_density - volume, {**found, "point": point}
 
     def potential(self, z: Any, data: Any) -> Any:
         """Return minus the log density, Jacobian included."""
         point, volume = self.opened(z, data)
-        return Target.potential(self, point, data["table"]) + volume
+        return self.plain.potential(point, data["table"]) + volume
 
     def evaluate(self, z: Any, data: Any) -> dict[str, dict[str, Any]]:
         """Return what a draw stands for, as `Target.evaluate`, and the plain target's `point`."""
         point = self.opened(z, data)[0]
-        return {**Target.evaluate(self, point, data["table"]), "point": point}
+        return {**self.plain.evaluate(point, data["table"]), "point": point}
+
+    @property
+    def plain(self) -> Target:
+        """The target whose points these coordinates name."""
+        return Target(self.program, self.sites)
 
     def opened(self, z: Any, data: Any) -> tuple[Any, Any]:
         """Return the point of the plain target that z names, and minus the log of the Jacobian."""
         shared, white = cut(self, z)
-        base, bare = data["base"], data["bare"]
-        move = shared - base["shared"]
-        sharp = jnp.exp(jnp.einsum("glp,p->gl", base["sharper"], move))
+        base = data["base"]
 
-        def prior(local: Any) -> Any:
-            return Target.potential(self, joined(self, shared, local), bare)
+        def given(table: Any) -> Any:
+            return lambda local: self.plain.potential(joined(self, shared, local), table)
 
-        slope = base["slope"] + jnp.einsum("glp,p->gl", base["cross"], move)
-        slope = jax.grad(prior)(base["local"]) + sharp * slope
-        root = jnp.sqrt(sharp)
-        curvature = root[:, :, None] * base["curvature"] * root[:, None, :]
-        precision = _blocks(prior, base["local"]) + curvature
-        root = jnp.linalg.cholesky(precision)
-        middle = base["local"] - _solved(root, slope)
+        slope, curvature = _bent(given(data["bare"]), base["local"])
+        slope = slope + base["slope"] + base["cross"] @ (shared - base["shared"])
+        rough = jnp.linalg.cholesky(curvature + base["curvature"])
+        near = base["local"] - _solved(rough, slope)
+        slope, curvature = _bent(given(data["table"]), near)
+        root = jnp.linalg.cholesky(curvature)  # not a number where it is no peak
+        size, least = (jnp.diagonal(r, axis1=1, axis2=2) for r in (root, STEADY * rough))
+        root = jnp.where(jnp.all(size > least, axis=1)[:, None, None], root, rough)
         spread = jax.scipy.linalg.solve_triangular(root, white[..., None], trans=1, lower=True)
-        local = middle + spread[..., 0]
+        local = near - _solved(root, slope) + spread[..., 0]
         volume = jnp.sum(jnp.log(jnp.diagonal(root, axis1=1, axis2=2)))
         return joined(self, shared, local), volume
 
@@ -141,7 +155,6 @@ def nest(target: Target, data: Any, start: Optimum) -> tuple[Nested, Any, Optimu
     kept = np.maximum(w, LEAST * np.abs(w).max(axis=1, keepdims=True))
     curvature = np.einsum("gij,gj,gkj->gik", v, kept, v)
     cross = h[own[:, :, None], at]
-    sharper = _sharper(target, around.z, data, curvature, cross)
     reads = {
         "table": data,
         "bare": bare,
@@ -149,9 +162,8 @@ def nest(target: Target, data: Any, start: Optimum) -> tuple[Nested, Any, Optimu
             "shared": around.z[at],
             "local": around.z[own],
             "slope": g[own],
-            "cross": cross - g[own][:, :, None] * sharper,
+            "cross": cross,
             "curvature": curvature,
-            "sharper": sharper,
         },
     }
     converged = settled and start.converged
@@ -192,26 +204,6 @@ def _spreads(target: Target) -> np.ndarray:
     return np.array(_at(target.sites, lambda name, _: name.endswith("_sd")), int)
 
 
-def _sharper(
-    target: Target, z: np.ndarray, data: Any, curvature: np.ndarray, cross: np.ndarray
-) -> np.ndarray:
-    """Return how the logarithms of the groups' curvatures move with what is shared, (g, l, p).
-
-    By differences, the groups' parameters following their peaks. The likelihood does not know of
-    spreads; with ln sigma of a Gaussian it is -2.
-    """
-    at, own = _indices(target)
-    width = np.diagonal(curvature, axis1=1, axis2=2)
-    follow = -np.linalg.solve(curvature, cross)
-    out = np.zeros((*own.shape, len(at)))
-    for k in np.flatnonzero(~np.isin(at, _spreads(target))):
-        step = np.zeros(target.size)
-        step[at[k]], step[own] = NUDGE, NUDGE * follow[..., k]
-        up, down = (_derivatives(target, z + e, data)[2][own, own] for e in (step, -step))
-        out[..., k] = (up - down) / (2 * NUDGE * width)
-    return out
-
-
 def _at(sites: Any, wanted: Any) -> list[int]:
     out, start = [], 0
     for name, shape in sites:
@@ -236,17 +228,14 @@ def _bare(data: Any) -> Any:
     return Blocks(first, rest).bare
 
 
-def _blocks(function: Any, local: Any) -> Any:
-    """Return the Hessian's block of every group, (group, l, l).
+def _bent(function: Any, local: Any) -> tuple[Any, Any]:
+    """Return the slope, (group, l), and the Hessian's block of every group, (group, l, l).
 
     Blocks of different groups are zero, so one tangent serves all groups at once.
     """
-    slope = jax.grad(function)
-
-    def column(tangent: Any) -> Any:
-        return jax.jvp(slope, (local,), (jnp.broadcast_to(tangent, local.shape),))[1]
-
-    return jnp.moveaxis(jax.vmap(column)(jnp.eye(local.shape[1])), 0, -1)
+    slope, along = jax.linearize(jax.grad(function), local)
+    columns = jax.vmap(lambda tangent: along(jnp.broadcast_to(tangent, local.shape)))
+    return slope, jnp.moveaxis(columns(jnp.eye(local.shape[1])), 0, -1)
 
 
 def _solved(root: Any, slope: Any) -> Any:

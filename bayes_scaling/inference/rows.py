@@ -15,6 +15,7 @@ WIDE = 2**17  # the same on an accelerator
 LARGE = 2 * BLOCK  # rows beyond which a table is cut into blocks
 POINTS = 2000  # evaluated in one call, unless the rows are many
 CELLS = 2**20  # points times rows held at once, on a CPU
+DERIVED = 2**14  # the same with derivatives at every point, which hold dozens of numbers per row
 SKETCH = 2048  # rows on which the search for the modes of a large table starts
 
 
@@ -42,9 +43,12 @@ class Blocks:
         return joined({**first, "weight": nothing}, self.rest)
 
 
-def at_once(rows: int) -> int:
-    """Return how many points to evaluate in one call over so many rows held at once."""
-    cells = CELLS if jax.default_backend() == "cpu" else 2**6 * CELLS
+def at_once(rows: int, *, derivatives: bool = False) -> int:
+    """Return how many points to evaluate in one call over so many rows held at once.
+
+    `derivatives`: where the density itself takes some at every point.
+    """
+    cells = (DERIVED if derivatives else CELLS) if jax.default_backend() == "cpu" else 2**6 * CELLS
     return max(1, min(POINTS, cells // max(rows, 1)))
 
 

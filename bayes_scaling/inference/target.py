@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,8 @@ class Target:
 
     program: Callable[[Any], None]
     sites: tuple[Site, ...]
+
+    takes_derivatives: ClassVar[bool] = False  # whether its density takes derivatives
 
     @property
     def size(self) -> int:

@@ -122,7 +122,7 @@ def test_intervals_of_single_curves():
     """Of 60 runs 90 % intervals of the loss at three times the tokens cover Binomial(60, 0.9).
 
     Right ones leave that band once in 100. They do not where one curve, which remembers itself over
-    two fifths of its length, has to say how much it scatters: its own curvature takes up half of
+    two fifths of its length, has to say how much it scatters: its own curvature takes up part of
     that, and intervals of the usual model are too short, as `Clustered` says they are. Points read
     as runs of their own are surer yet.
     """
