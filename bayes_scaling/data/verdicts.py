@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from bayes_scaling.data.columns import COLUMNS
 from bayes_scaling.data.coverage import (
     COLLINEAR,
     TOLERANCE,
@@ -116,10 +117,20 @@ def _one_value(values: np.ndarray, role: str) -> Verdict | None:
     if varies(values):
         return None
     lo = float(values.min())
-    more = lo / 2 if lo < 1 < 5 * lo else 5 * lo  # a share stays one
-    others = f"such as {lo / 5:.2g} and {more:.2g}" if lo > 0 else "above 0"
+    others = "such as {:.2g} and {:.2g}".format(*_beside(lo, role)) if lo > 0 else "above 0"
     do = f"add runs at two other values of {role}, {others}"
     return Verdict(role, "FAIL", f"all runs have {role} {lo:.3g}", do)
+
+
+def _beside(value: float, role: str) -> tuple[float, float]:
+    """Return two other values of a column, which a share and a count can have."""
+    low, high = value / 5, 5 * value
+    kind = COLUMNS[role].kind if role in COLUMNS else "fraction"  # as of a mixture's domains
+    if kind == "fraction" and value <= 1 <= high:
+        return low, value / 2
+    if kind == "count":
+        return (round(low), high) if round(low) else (high, 5 * high)
+    return low, high
 
 
 def _coordinate(used: Columns, role: str) -> Verdict:

@@ -163,9 +163,9 @@ def refit(
         if ready is None:
             found[i] = Refit(None, {}, np.empty((0, 0)), {}, reason)
         elif i not in found:
-            found[i] = _alone(ready, method, draws, seed + i)
+            found[i] = alone(ready, method, draws, seed + i)
         elif method == "auto" and found[i].attrs["method_reason"]:
-            found[i] = _alone(ready, "nuts", draws, seed + i)
+            found[i] = alone(ready, "nuts", draws, seed + i)
     return [found[i] for i in range(len(bound))]
 
 
@@ -206,7 +206,8 @@ def judged(ready: Prepared | None, p: Posterior) -> Refit:
     return Refit(ready, values, p.z, attrs, doubt or _trust(values, {}, attrs))
 
 
-def _alone(ready: Prepared, method: Any, draws: int, seed: int) -> Refit:
+def alone(ready: Prepared, method: Any, draws: int, seed: int) -> Refit:
+    """Fit one table by the engine of `fit`, as by NUTS where importance sampling is not enough."""
     per_chain = -(-draws // BLOCKS) if method == "nuts" else draws
     got = sample(
         ready.program, ready.data, method=method, draws=per_chain, chains=BLOCKS, seed=seed

@@ -458,11 +458,47 @@ def test_uniform_ranks_fail_as_often_as_stated():
     assert np.all(upper - lower > 0)
 
 
+def test_flagged_tables_of_a_calibration_go_to_nuts_if_asked(runs, monkeypatch):
+    """Two tables are said to be too hard for importance sampling; they alone are drawn anew."""
+    hard, asked, judged = (3, 11), [], calibration.judged
+    law = prepare(NORMAL, runs).model.law
+    fits = []
+
+    def doubt(ready, posterior):
+        one = judged(ready, posterior)
+        if len(fits) in hard:
+            one.attrs["method_reason"] = "k-hat"
+        fits.append(one)
+        return one
+
+    def nuts(ready, *how):
+        asked.append((ready.data["y"], how))
+        return replace(fits[hard[len(asked) - 1]], attrs={"method": "nuts"}, trust="by NUTS")
+
+    monkeypatch.setattr(calibration, "judged", doubt)
+    monkeypatch.setattr(calibration, "alone", nuts)
+    plain = bs.calibrate(NORMAL, runs, 12)
+    assert not asked
+    fits.clear()
+    found = bs.calibrate(NORMAL, runs, 12, method="auto")
+    assert [how for _, how in asked] == [("nuts", 1000, i) for i in hard]
+    for (losses, _), i in zip(asked, hard, strict=True):
+        truth = dict(zip(found["quantity"].values, found["truth"].values[i], strict=True))
+        x = {k: runs[k].to_numpy() for k in ("params", "tokens")}
+        z = np.log(losses[: len(runs)] / law(truth, x)) / truth["sigma"]
+        assert np.sum(z**2) < st.chi2(len(runs)).isf(FALSE_ALARM), "another table's losses"
+    assert np.flatnonzero(found.trust == "by NUTS").tolist() == list(hard)
+    assert np.flatnonzero(np.isnan(found.k_hat)).tolist() == list(hard)
+    np.testing.assert_array_equal(found["rank"], plain["rank"])
+
+
 def test_calibrate_refuses_what_it_cannot_judge(runs, ladder):
     with pytest.raises(SpecError, match="10 tables and 99 draws at least; found 5 and 1000"):
         bs.calibrate(NORMAL, runs, 5)
     with pytest.raises(SpecError, match="found 20 and 50"):
         bs.calibrate(NORMAL, runs, 20, draws=50)
+    with pytest.raises(SpecError, match="method 'nuts' is unknown to calibrate; choose laplace or"):
+        bs.calibrate(NORMAL, runs, 20, method="nuts")
     large = ladder(0, rows=4800)
     with pytest.raises(SpecError, match="4800 runs; calibrate takes up to 4096"):
         bs.calibrate(NORMAL, large)

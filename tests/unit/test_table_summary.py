@@ -77,6 +77,22 @@ def test_one_value_of_a_coordinate_fails(role):
     assert "2e+08 and 5e+09" in found.do
 
 
+@pytest.mark.parametrize(
+    ("role", "value", "others"),
+    [
+        ("sparsity", 0.5, "0.1 and 0.25"),
+        ("sparsity", 0.05, "0.01 and 0.25"),
+        ("experts", 1, "5 and 25"),
+        ("experts", 8, "2 and 40"),
+        ("web", 0.5, "0.1 and 0.25"),  # the share of a domain
+    ],
+)
+def test_the_other_values_are_ones_that_the_column_can_have(role, value, others):
+    runs = grid().assign(**{role: value})
+    found = verdict(summary(runs, coordinates=[role]), role)
+    assert found.do == f"add runs at two other values of {role}, such as {others}"
+
+
 def test_a_law_in_tokens_alone_does_not_need_sizes():
     runs = table(1e9, np.geomspace(1e9, 1e11, 12))
     assert summary(runs, coordinates=["tokens"], n_parameters=3).status == "PASS"
