@@ -200,8 +200,7 @@ def _ranked(ranks: dict[str, xr.Dataset]) -> pd.DataFrame:
     for name, one in ranks.items():
         p = dict(zip(one["quantity"].values, one["p_value"].values, strict=True))
         said = ", ".join(f"{k} {_p(v)}" for k, v in p.items())
-        law = sbc.FURTHER[name].law.name if name in sbc.FURTHER else name
-        design = sbc.DESIGNS["chinchilla" if name == sbc.BROKEN else law].about
+        design = sbc.DESIGNS[sbc.law_of(name)].about
         verdict = {
             k: f"{'passes' if p >= sbc.FALSE_ALARM else '**fails**'}, {_p(p)}"
             for k, p in (("all", sbc.least(one)), ("trusted", sbc.least(one, trusted=True)))
