@@ -235,8 +235,8 @@ FURTHER = {
     "coupled, constant noise": ScalingModel(bs.Coupled()),
     "moe_sparsity, no term of its own": ScalingModel(MoESparsity(alone=False)),
 }
-HARD = ("coupled", "moe_sparsity", *FURTHER)  # measured again as `fit` does it, minutes for each
-WITH_NUTS = ", with NUTS"  # where importance sampling was not enough
+HARD = ("coupled", "moe_sparsity", *FURTHER)  # measured again as `fit` does it, up to hours for each
+WITH_NUTS = ", NUTS"  # where importance sampling was not enough
 DRAWS = 4000  # of these: as many as `fit` keeps
 
 
@@ -303,7 +303,7 @@ def middle(param: Param) -> float:
 def measure(tables: int = TABLES) -> dict[str, xr.Dataset]:
     """Calibrate every registered law, those of `FURTHER`, hard ones with NUTS, then the broken one.
 
-    The hard ones take about as long as all the others.
+    The hard ones take three hours of a core, all the others half an hour.
     """
     names = (*LAWS, *FURTHER, *(name + WITH_NUTS for name in HARD), BROKEN)
     return {name: measured(name, tables) for name in names}

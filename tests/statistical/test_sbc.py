@@ -45,7 +45,7 @@ def test_a_broken_law_fails():
 
 
 HARD = {
-    "coupled": "three tenths of its posteriors are, and are flagged",
+    "coupled": "a quarter of its posteriors are, and are flagged",
     "moe_sparsity": "most of its posteriors, of ten parameters in five terms, are flagged",
 }
 
@@ -63,6 +63,17 @@ def test_every_registered_law_is_calibrated(name):
     model, runs = sbc.case(name)
     found = bs.calibrate(model, runs, sbc.TABLES, false_alarm=FALSE_ALARM)
     assert not failures(found), found.p_value.to_series()
+
+
+@pytest.mark.slow
+def test_a_hard_law_is_calibrated_where_nuts_takes_what_is_flagged():
+    """What fails above, as `fit` does it: a right law fails once in a hundred.
+
+    Of 256 tables 65 are flagged and go to NUTS, a quarter of an hour.
+    """
+    found = sbc.measured(f"coupled{sbc.WITH_NUTS}", sbc.TABLES)
+    assert not failures(found), found.p_value.to_series()
+    assert sbc.flagged(found) < 10, "chains that did not mix"
 
 
 @pytest.mark.parametrize("given", ["5", "64", "laws x", "laws truth", "truth 9", "laws 40 50"])
