@@ -235,7 +235,7 @@ FURTHER = {
     "coupled, constant noise": ScalingModel(bs.Coupled()),
     "moe_sparsity, no term of its own": ScalingModel(MoESparsity(alone=False)),
 }
-HARD = ("coupled", "moe_sparsity", *FURTHER)  # measured again as `fit` does it, up to hours for each
+HARD = ("coupled", "moe_sparsity", *FURTHER)  # measured again as `fit` does it, for hours
 WITH_NUTS = ", NUTS"  # where importance sampling was not enough
 DRAWS = 4000  # of these: as many as `fit` keeps
 
