@@ -69,7 +69,7 @@ def test_every_registered_law_is_calibrated(name):
 def test_a_hard_law_is_calibrated_where_nuts_takes_what_is_flagged():
     """What fails above, as `fit` does it: a right law fails once in a hundred.
 
-    Of 256 tables 65 are flagged and go to NUTS, a quarter of an hour.
+    Of 256 tables 65 are flagged and go to NUTS, twenty minutes in all.
     """
     found = sbc.measured(f"coupled{sbc.WITH_NUTS}", sbc.TABLES)
     assert not failures(found), found.p_value.to_series()
