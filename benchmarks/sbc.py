@@ -303,7 +303,7 @@ def middle(param: Param) -> float:
 def measure(tables: int = TABLES) -> dict[str, xr.Dataset]:
     """Calibrate every registered law, those of `FURTHER`, hard ones with NUTS, then the broken one.
 
-    The hard ones take three hours of a core, all the others half an hour.
+    The hard ones take some two hours of a core, all the others half an hour.
     """
     names = (*LAWS, *FURTHER, *(name + WITH_NUTS for name in HARD), BROKEN)
     return {name: measured(name, tables) for name in names}
